@@ -1,0 +1,3 @@
+"""Alembic scripts of the object index; a released revision never changes."""
+
+HEAD = "0001"

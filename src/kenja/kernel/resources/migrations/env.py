@@ -1,0 +1,5 @@
+"""Alembic's entry point for the resource store."""
+
+from kenja.kernel.migrating import run
+
+run()

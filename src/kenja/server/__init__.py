@@ -1,0 +1,1 @@
+"""HTTP on one port: the gateway's chain, its fast path, and the supervisor of the server's processes."""

@@ -1,0 +1,35 @@
+"""A request before its body: method, raw path, raw query and headers as the client sent them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kenja.kernel.context import HttpView
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Everything that routing and signatures need."""
+
+    method: str
+    path: str  # raw, still percent-encoded, without the query
+    query: str  # raw
+    headers: Mapping[str, str]  # names in lower case; repeated ones joined by ","
+
+    @property
+    def view(self) -> HttpView:
+        """The part that handlers may see."""
+        return HttpView(self.method, self.path, self.query, self.headers, f"http://{self.headers.get('host', '')}")
+
+
+def from_asgi(scope: Mapping[str, Any]) -> Head:
+    """The head of an ASGI http scope."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    raw_path = scope.get("raw_path") or scope["path"].encode()
+    path = raw_path.partition(b"?")[0].decode("latin-1")
+    return Head(scope["method"], path, scope["query_string"].decode("latin-1"), headers)

@@ -1,0 +1,1 @@
+"""One folder per AWS service; none imports another, all stand on the kernel."""

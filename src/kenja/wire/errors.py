@@ -1,0 +1,19 @@
+"""What the wire layer raises: a request that cannot be read. Not AWS error codes: the server chooses those per service."""
+
+from __future__ import annotations
+
+
+class Malformed(Exception):  # noqa: N818 - an adjective says what the request is
+    """A request whose bytes do not fit the operation's model; `path` names the member, outermost first."""
+
+    def __init__(self, message: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(message, path)
+        self.message = message
+        self.path = path
+
+    def under(self, name: str) -> Malformed:
+        """The same problem, seen from the structure that holds member `name`."""
+        return Malformed(self.message, (name, *self.path))
+
+    def __str__(self) -> str:
+        return f"{self.message} (at '{'.'.join(self.path)}')" if self.path else self.message

@@ -1,0 +1,1 @@
+"""The AWS protocols, one file each; `codec` finds them by name."""

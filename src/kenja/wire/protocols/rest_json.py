@@ -1,0 +1,63 @@
+"""REST with JSON bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from botocore.model import OperationModel, ServiceModel, Shape
+
+from kenja.wire import eventstream
+from kenja.wire.message import Response
+from kenja.wire.protocols.json import load
+from kenja.wire.rest import ReadBody, RestCodec, WriteBody, place_error_headers
+from kenja.wire.tree import Convert, TreeCompiler
+
+
+class RestJsonCodec(RestCodec):
+    """Errors name their code in x-amzn-errortype."""
+
+    content_type = "application/json"
+
+    def __init__(self, model: ServiceModel, version: str = "") -> None:
+        super().__init__(model, version)
+        self._tree = TreeCompiler()
+        self.payloads = eventstream.JsonPayloads(self._tree)
+
+    def body_reader(self, shape: Shape, *, whole: bool) -> ReadBody:
+        convert = self._tree.reader(shape, body=whole)
+        return lambda data: convert(load(data))
+
+    def body_writer(self, operation: OperationModel, shape: Shape, *, whole: bool) -> WriteBody:
+        convert = self._tree.writer(shape, body=whole)
+        return lambda value: orjson.dumps(convert(value))
+
+    def base_headers(self, request_id: str) -> dict[str, str]:
+        return {"x-amzn-requestid": request_id}
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        *,
+        fields: Mapping[str, Any] | None = None,
+        status: int | None = None,
+        request_id: str = "",
+        operation: str | None = None,
+        method: str = "",
+    ) -> Response:
+        fault = self.faults.find(code, status)
+        members = fault.members(message, fields)
+        found = {"content-type": "application/json", "x-amzn-requestid": request_id, "x-amzn-errortype": fault.code}
+        convert: Convert = dict
+        if fault.shape is not None:
+            place_error_headers(fault.shape, members, found)
+            convert = self._tree.writer(fault.shape, body=True)
+        body = {"message": message, **convert(members)}
+        if "Message" in members:
+            del body["message"]
+        return Response(fault.status, found, b"" if method == "HEAD" else orjson.dumps(body))
+
+
+CODEC = RestJsonCodec

@@ -1,0 +1,1 @@
+"""What runs inside jobs and replicas; it never imports the platform and holds no SQL."""

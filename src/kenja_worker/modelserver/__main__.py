@@ -1,0 +1,9 @@
+"""The command line of the model server."""
+
+from __future__ import annotations
+
+import sys
+
+from kenja_worker.modelserver.server import main
+
+sys.exit(main())
