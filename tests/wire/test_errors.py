@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+
 import pytest
 
 from kenja.wire import codec, load
@@ -96,3 +98,13 @@ def test_every_modelled_error_is_read_back(service: str, protocol: str) -> None:
         assert found["Error"]["Code"] == shape.error_code
         assert found["Error"]["Message"] == "What happened."
         assert response.status == shape.metadata.get("error", {}).get("httpStatusCode", 400)
+
+
+@pytest.mark.parametrize(("service", "protocol"), [("iam", "query"), ("s3", "rest-xml")])
+def test_an_error_that_quotes_control_characters_stays_well_formed(service: str, protocol: str) -> None:
+    answer = codec(load(service), protocol).error(
+        "ValidationError", "Value '\0\x1b\ufffe' is bad", fields={"Key": "a\x01b"}
+    )
+    assert isinstance(answer.body, bytes)
+    text = "".join(ET.fromstring(answer.body).itertext())
+    assert "Value '\ufffd\ufffd\ufffd' is bad" in text

@@ -20,6 +20,7 @@ Read = Callable[[Element], Any]
 ReadChild = Callable[[Element, dict[str, Any]], None]
 Write = Callable[[Any, list[str]], None]
 
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # XML 1.0, production 2
 _SPECIAL = re.compile('[&<>"\x00-\x08\x0b-\x1f\x7f\u0085\u2028\ufffe\uffff]')
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
@@ -56,6 +57,11 @@ def local(name: str) -> str:
 def escape(text: str) -> str:
     """Text for content or an attribute; characters that parsers would normalise are written as references."""
     return _SPECIAL.sub(_reference, text) if _SPECIAL.search(text) else text
+
+
+def prose(text: str) -> str:
+    """Text of an error, which quotes what a client sent: what XML 1.0 has no way to write is shown as U+FFFD."""
+    return escape(_FORBIDDEN.sub("\ufffd", text))
 
 
 class XmlCompiler:

@@ -13,7 +13,7 @@ from kenja.wire.codec import Codec, Reader, Writer
 from kenja.wire.errors import Malformed
 from kenja.wire.message import Request, Response
 from kenja.wire.shapes import cache_key, later, query_name
-from kenja.wire.xmltree import XmlCompiler, escape
+from kenja.wire.xmltree import XmlCompiler, escape, prose
 
 MAX_PARTS = 64  # names in one dotted parameter; the deepest modelled one has about ten
 
@@ -77,7 +77,7 @@ class QueryCodec(Codec):
         kind = "Sender" if fault.sender else "Receiver"
         out = [
             f'<ErrorResponse xmlns="{self._namespace}"><Error><Type>{kind}</Type><Code>{escape(fault.code)}</Code>',
-            f"<Message>{escape(message)}</Message>",
+            f"<Message>{prose(message)}</Message>",
         ]
         for name, value in (fields or {}).items():
             member = fault.shape.members.get(name) if fault.shape is not None else None

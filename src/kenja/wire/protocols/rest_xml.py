@@ -14,7 +14,7 @@ from kenja.wire.faults import Fault
 from kenja.wire.message import Response
 from kenja.wire.rest import ReadBody, RestCodec, WriteBody, place_error_headers
 from kenja.wire.shapes import wire_name
-from kenja.wire.xmltree import XmlCompiler, escape, local, parse
+from kenja.wire.xmltree import XmlCompiler, escape, local, parse, prose
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 S3_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -78,7 +78,7 @@ class RestXmlCodec(RestCodec):
         if method == "HEAD" or fault.status == 304:
             return Response(fault.status, found)
         found["content-type"] = self.content_type
-        inner = f"<Code>{escape(fault.code)}</Code><Message>{escape(message)}</Message>{self._details(fault, fields)}"
+        inner = f"<Code>{escape(fault.code)}</Code><Message>{prose(message)}</Message>{self._details(fault, fields)}"
         if self._is_s3:
             body = f"<Error>{inner}<RequestId>{request_id}</RequestId><HostId>{_host_id(request_id)}</HostId></Error>"
         else:
@@ -101,7 +101,7 @@ class RestXmlCodec(RestCodec):
             if member is not None:
                 self._xml.writer(member, wire_name(member, name))(value, out)
             else:
-                out.append(f"<{name}>{escape(str(value))}</{name}>")
+                out.append(f"<{name}>{prose(str(value))}</{name}>")
         return "".join(out)
 
 
