@@ -1,6 +1,6 @@
-"""InvokeEndpoint beside FastAPI + uvicorn: the same model, the same client, in turns; SigV4 is verified on our side only.
+"""InvokeEndpoint beside other model servers: the same model, the same client, in turns; SigV4 is verified on our side only.
 
-usage: serving.py [--seconds 3] [--rounds 2] [--connections 1,8,64]
+usage: serving.py [--seconds 3] [--rounds 2] [--connections 1,8,64] [--peers fastapi+uvicorn,litserve,bentoml,mlserver]
 Prints, for each number of connections, the rate, p50 and p99, CPU microseconds per request of the whole process tree of
 the server (replica included, client not), and the ratios. On a shared machine the CPU figure is the one to read.
 """
@@ -11,7 +11,6 @@ import argparse
 import io
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -19,12 +18,11 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import numpy as np
 import xgboost
 from botocore.auth import SigV4Auth
@@ -33,9 +31,17 @@ from botocore.credentials import Credentials
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tools"), str(HERE.parent)]
+import sdk_env  # noqa: E402 - beside this folder
+
+from bench.peers import PEERS, Address, Peer, post, running  # noqa: E402
+from kenja.runtimes.registry import pins  # noqa: E402
+from kenja.runtimes.uv import BuildFailed  # noqa: E402
+
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
 REGION = "us-east-1"
 FEATURES, ROUNDS, DEPTH = 30, 100, 6
+CONVERSION = 2.0  # seconds that the replica has to convert its model before it is measured
+OURS = "kenja (SigV4)"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -53,7 +59,7 @@ def row() -> bytes:
 
 
 @contextmanager
-def kenja(folder: Path, trained: bytes) -> Iterator[tuple[str, int, bytes, list[int]]]:
+def kenja(folder: Path, trained: bytes) -> Iterator[Address]:
     """Address, signed request and root processes of a server with one endpoint of one instance."""
     from tests.conftest import serving
 
@@ -87,46 +93,9 @@ def kenja(folder: Path, trained: bytes) -> Iterator[tuple[str, int, bytes, list[
         shims = [int(path.read_text().split()[0]) for path in (server.data / "jobs").glob("*/pid")]
         assert parts.hostname is not None
         assert parts.port is not None
-        sent = post(parts.netloc, parts.path + "/endpoints/bench/invocations", dict(request.headers))
-        yield parts.hostname, parts.port, sent, [server.process.pid, *shims]
-
-
-@contextmanager
-def fastapi(folder: Path, trained: bytes) -> Iterator[tuple[str, int, bytes, list[int]]]:
-    """The same for the peer, in an environment of its own."""
-    import sdk_env
-
-    python = sdk_env.environment("bench")
-    (folder / "model.ubj").write_bytes(trained)
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        port = line.getsockname()[1]
-    words = ["uvicorn", "fastapi_app:app", "--port", str(port), "--log-level", "error", "--no-access-log"]
-    environment = {**os.environ, "MODEL": str(folder / "model.ubj"), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([str(python), "-m", *words], cwd=HERE, env=environment)
-    try:
-        wait_for(port, process)
-        yield "127.0.0.1", port, post(f"127.0.0.1:{port}", "/invocations", {"Content-Type": "text/csv"}), [process.pid]
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def post(host: str, path: str, headers: dict[str, str]) -> bytes:
-    body = row()
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if name.lower() != "host")
-    return f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("the FastAPI server did not start")
+        sent = post(parts.netloc, "/endpoints/bench/invocations", dict(request.headers), row())
+        time.sleep(CONVERSION)
+        yield Address(parts.hostname, parts.port, sent, [server.process.pid, *shims])
 
 
 def cpu(roots: Iterable[int]) -> float:
@@ -147,13 +116,20 @@ def cpu(roots: Iterable[int]) -> float:
     return sum(used.get(pid, 0.0) for pid in tree)
 
 
-def measure(address: tuple[str, int, bytes, list[int]], connections: int, seconds: float, file: Path) -> dict[str, Any]:
-    host, port, request, roots = address
-    file.write_bytes(request)
-    before = cpu(roots)
-    words = [sys.executable, str(HERE / "load.py"), host, str(port), str(connections), str(seconds), str(file)]
+def measure(address: Address, connections: int, seconds: float, file: Path) -> dict[str, Any]:
+    file.write_bytes(address.request)
+    before = cpu(address.roots)
+    words = [
+        sys.executable,
+        str(HERE / "load.py"),
+        address.host,
+        str(address.port),
+        str(connections),
+        str(seconds),
+        str(file),
+    ]
     found: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-    found["cpu_us"] = (cpu(roots) - before) / found["requests"] * 1e6
+    found["cpu_us"] = (cpu(address.roots) - before) / found["requests"] * 1e6
     return found
 
 
@@ -162,28 +138,36 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--connections", default="1,8,64")
+    parser.add_argument("--peers", default=",".join(PEERS))
     given = parser.parse_args()
     counts = [int(word) for word in given.connections.split(",")]
     results: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    with tempfile.TemporaryDirectory(prefix="kenja-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="kenja-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         trained = model()
-        with kenja(folder, trained) as ours, fastapi(folder, trained) as theirs:
-            servers = {"kenja (SigV4)": ours, "fastapi+uvicorn": theirs}
-            for address in servers.values():
-                measure(address, 8, 1.0, folder / "request")  # warm
-            for _ in range(given.rounds):
-                for connections in counts:
-                    for server, address in servers.items():
-                        found = measure(address, connections, given.seconds, folder / "request")
-                        results.setdefault((server, connections), []).append(found)
-    print_table(results, counts, given.rounds)
+        servers = {OURS: stack.enter_context(kenja(folder, trained))}
+        for peer in filter(None, given.peers.split(",")):
+            try:
+                python = sdk_env.environment(PEERS[peer].environment)
+                servers[peer] = stack.enter_context(running(PEERS[peer], python, folder / peer, trained, row()))
+            except (BuildFailed, RuntimeError) as error:
+                print(f"{peer} is left out: {error}", file=sys.stderr, flush=True)
+        for address in servers.values():
+            measure(address, 8, 1.0, folder / "request")  # warm
+        for _ in range(given.rounds):
+            for connections in counts:
+                for server, address in servers.items():
+                    found = measure(address, connections, given.seconds, folder / "request")
+                    results.setdefault((server, connections), []).append(found)
+        print_table(results, counts, given.rounds, [peer for peer in servers if peer != OURS])
 
 
-def print_table(results: dict[tuple[str, int], list[dict[str, Any]]], counts: list[int], rounds: int) -> None:
-    print(
-        f"boto3 {boto3.__version__}, xgboost {xgboost.__version__}, {os.cpu_count()} cores, medians of {rounds} rounds"
-    )
+def print_table(
+    results: dict[tuple[str, int], list[dict[str, Any]]], counts: list[int], rounds: int, peers: list[str]
+) -> None:
+    versions = ", ".join(f"{PEERS[peer].distribution} {_version(PEERS[peer])}" for peer in peers)
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"xgboost {xgboost.__version__}; {versions}; {os.cpu_count()} cores, load {load}, medians of {rounds} rounds")
     print(f"{'server':18}{'connections':>12}{'rate/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}{'bad':>5}")
     middle = {
         key: {name: statistics.median(run[name] for run in runs) for name in runs[0]} for key, runs in results.items()
@@ -194,11 +178,16 @@ def print_table(results: dict[tuple[str, int], list[dict[str, Any]]], counts: li
             f"{found['cpu_us']:>9.1f}{found['bad']:>5.0f}"
         )
     for connections in counts:
-        ours, theirs = middle["kenja (SigV4)", connections], middle["fastapi+uvicorn", connections]
-        print(
-            f"at {connections:>2} connections: rate x{ours['rate'] / theirs['rate']:.2f}, "
-            f"CPU per request /{theirs['cpu_us'] / ours['cpu_us']:.2f}, p50 /{theirs['p50_ms'] / ours['p50_ms']:.2f}"
-        )
+        for peer in peers:
+            ours, theirs = middle[OURS, connections], middle[peer, connections]
+            print(
+                f"at {connections:>2} connections over {peer:16}: rate x{ours['rate'] / theirs['rate']:.2f}, "
+                f"CPU per request /{theirs['cpu_us'] / ours['cpu_us']:.2f}, p50 /{theirs['p50_ms'] / ours['p50_ms']:.2f}"
+            )
+
+
+def _version(peer: Peer) -> str:
+    return pins((HERE.parent / "requirements" / f"{peer.environment}.txt").read_text())[peer.distribution]
 
 
 if __name__ == "__main__":

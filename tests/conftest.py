@@ -111,7 +111,7 @@ def serving(data: Path, *arguments: str) -> Iterator[RunningServer]:
             process.wait(10)
             raise AssertionError(f"the server did not start: {line!r} {Path(log.name).read_text()[-3000:]}")
         url = arguments[arguments.index("--database-url") + 1] if "--database-url" in arguments else ""
-        yield RunningServer(line.split()[-1], data, process, _root_keys(data), url)
+        yield RunningServer(line.split()[-1], data, process, root_keys(data), url)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -125,7 +125,7 @@ def serving(data: Path, *arguments: str) -> Iterator[RunningServer]:
         log.close()
 
 
-def _root_keys(data: Path) -> Keys:
+def root_keys(data: Path) -> Keys:
     lines = dict(
         line.replace(" ", "").split("=", 1) for line in (data / "credentials").read_text().splitlines() if "=" in line
     )
@@ -159,6 +159,13 @@ def postgres_server() -> Iterator[str]:
 
     folder = Path(tempfile.mkdtemp(prefix="kenja-pg-"))
     instance = pgserver.get_server(folder, cleanup_mode="delete")
+    for setting in (
+        "fsync",
+        "full_page_writes",
+        "synchronous_commit",
+    ):  # our processes are killed in tests, the machine is not
+        instance.psql(f"ALTER SYSTEM SET {setting} = off")
+    instance.psql("SELECT pg_reload_conf()")
     yield instance.get_uri().replace("postgresql://", "postgresql+psycopg://")
     instance.cleanup()
 

@@ -15,7 +15,15 @@ compile pyproject.toml requirements/dev.txt --all-extras
 compile pyproject.toml requirements/demo.txt --extra demo --extra runtimes --constraint requirements/dev.txt
 compile pyproject.toml requirements/core.txt --constraint requirements/dev.txt
 compile requirements/sdk-v2.in requirements/sdk-v2.txt
+compile requirements/sdk-v3.in requirements/sdk-v3.txt --excludes requirements/sdk-v3.excludes
+for old in requirements/boto3-*.in; do
+    compile "$old" "${old%.in}.txt"
+done
 compile requirements/bench.in requirements/bench.txt
+for peer in litserve bentoml mlserver; do compile "requirements/bench-$peer.in" "requirements/bench-$peer.txt"; done
+compile requirements/bench-moto.in requirements/bench-moto.txt --constraint requirements/dev.txt
+compile requirements/botocore-source.in requirements/botocore-source.txt
+compile requirements/bench-s3.in requirements/bench-s3.txt
 for recipe in src/kenja/runtimes/*/requirements.in; do # the same releases as the main environment, so that the two can be compared
     compile "$recipe" "${recipe%.in}.txt" --constraint requirements/dev.txt
 done

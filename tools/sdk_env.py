@@ -16,6 +16,7 @@ from kenja.runtimes.uv import BuildFailed, run_uv
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = REPOSITORY / ".venvs"
 BUILT = "built.json"
+CLIENTS = ("sdk", "boto3")  # what the names of these environments' requirements begin with
 
 
 def environment(name: str) -> Path:
@@ -46,7 +47,8 @@ def build_times() -> dict[str, float]:
 
 
 def main() -> int:
-    names = sorted(path.stem for path in (REPOSITORY / "requirements").glob("sdk-*.in"))
+    files = (path for kind in CLIENTS for path in (REPOSITORY / "requirements").glob(f"{kind}-*.in"))
+    names = sorted(file.name.removesuffix(".in") for file in files)
     if len(sys.argv) != 2 or sys.argv[1] not in names:
         print(f"usage: sdk_env.py NAME; NAME is one of: {', '.join(names)}", file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ from kenja.kernel.services import load_all
 from kenja.wire import models
 from tests.common.requests import smallest
 from tests.conftest import Keys, RunningServer
+from tests.wire.test_round_trip import SAME_REQUEST
 
 SERVICES = load_all()
 RESOURCES = [(service, resource) for service in SERVICES for resource in service.resources.values()]
@@ -175,6 +176,8 @@ def test_every_other_operation_answers_level_0(service: Service, server: Running
         model = service.model.operation_model(name)
         if model.has_event_stream_input or not hasattr(client, _python_name(client, name)):
             continue
+        if SAME_REQUEST.get(name) in service.operations:
+            continue  # what arrives is the served one's request
         request = smallest(model, "000000000000")
         try:
             method(client, name)(**request)

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from kenja.core.clock import Clock
 from kenja.core.config import Config
 from kenja.core.errors import ServiceError
 from kenja.kernel import dispatch
 from kenja.kernel.context import Context, Principal
 from kenja.kernel.kernel import Kernel
-from kenja.kernel.resources.store import Record
+from kenja.kernel.resources.store import TOKEN_LIFE, Record, Scope, Store
 
 CALLER = Principal("111111111111", "arn:aws:iam::111111111111:root", "111111111111")
 
@@ -63,3 +64,17 @@ def test_a_call_that_failed_is_not_remembered_and_one_with_other_parameters_is_r
     assert dispatch._once(context, refuse, {"ClientToken": "one"}) == {"A": 1}
     with pytest.raises(ServiceError, match="used before with other parameters"):
         dispatch._once(context, refuse, {"ClientToken": "one", "ModelPackageName": "b"})
+
+
+def test_tokens_are_forgotten_after_a_day(database_url: str, tmp_path: Path) -> None:
+    store = Store(database_url, Clock())
+    scope = Scope("111111111111", "us-east-1")
+    store.remember(scope, "op", "old", "digest", {"A": 1})
+    assert store.forget_tokens() == 0
+    store.close()
+    tomorrow = Store(database_url, Clock(offset=TOKEN_LIFE + 1))
+    tomorrow.remember(scope, "op", "new", "digest", {"A": 2})
+    assert tomorrow.forget_tokens() == 1
+    assert tomorrow.remembered(scope, "op", "old") is None
+    assert tomorrow.remembered(scope, "op", "new") == ("digest", {"A": 2})
+    tomorrow.close()

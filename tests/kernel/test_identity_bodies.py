@@ -85,7 +85,7 @@ def chunked(target: Target, keys: Credentials, trailer: str = "", *, last: bool 
 
 def receive(kernel: Kernel, target: Target, content: bytes, piece: int = 10_000) -> body.Spooled:
     """What the gateway does with a request before its handler."""
-    found = signature.verify(kernel, target.head, target.manifest)
+    found = signature.verify(kernel, target.head, target)
     spool = signature.spool(kernel, target, found)
     pieces = [content[at : at + piece] for at in range(0, len(content), piece)] or [b""]
     messages = iter(
@@ -172,6 +172,6 @@ def test_changed_reordered_and_missing_chunks_are_refused(kernel: Kernel, keys: 
 def test_a_chunked_body_must_announce_its_length(kernel: Kernel, keys: Credentials, length: str | None) -> None:
     target = signed(keys, b"", word="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
     headers = dict(target.head.headers) | ({} if length is None else {"x-amz-decoded-content-length": length})
-    found = signature.verify(kernel, target.head, S3)
+    found = signature.verify(kernel, target.head, target)
     with pytest.raises(ServiceError, match="MissingContentLength"):
         signature.spool(kernel, Target(S3, "rest", Head("PUT", "/b/k", "", headers)), found)

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from kenja.core.clock import Clock
 from kenja.core.config import Config
 from kenja.kernel.jobs.backends import Observation
 from kenja.kernel.jobs.backends.local import LocalBackend
 from kenja.kernel.jobs.driver import Job, Outcome, Plan
-from kenja.kernel.jobs.reconcile import JobLoop, sweep
+from kenja.kernel.jobs.reconcile import JobLoop
 from kenja.kernel.kernel import Kernel
+from kenja.kernel.leases.loop import sweep
 from kenja.kernel.resources.store import Record, Scope
 from kenja_worker.shim import processes
 from kenja_worker.shim.sandbox import interpreter_paths
@@ -265,7 +267,7 @@ def test_a_sweep_spares_the_folders_of_jobs_that_another_reconciler_owns(world: 
     other = JobLoop(world.kernel, world.backend, "host:2:2", slots=2)  # a server was killed; its reconciler dies slowly
     other.step(poked=True)
     (world.kernel.config.jobs / "0000-1").mkdir()
-    sweep(world.kernel, other.knows)
+    sweep(world.kernel.config.jobs, other.knows)
     other.close()
     (folder,) = world.folders()
     assert world.backend.observe(folder).state == "running"
@@ -291,3 +293,57 @@ def test_a_loop_that_slept_through_its_lease_writes_nothing_any_more(world: Worl
     assert record is not None
     assert (record.status, record.body["Program"]) == ("Completed", "print(1)")
     other.close()
+
+
+class Jumping(Clock):
+    """A wall clock that a test sets forwards and back; the monotonic one goes on as it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        object.__setattr__(self, "ahead", 0.0)
+
+    def wall(self) -> float:
+        return super().wall() + self.ahead  # type: ignore[attr-defined, no-any-return]
+
+    def jump(self, seconds: float) -> None:
+        object.__setattr__(self, "ahead", self.ahead + seconds)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+def test_a_wall_clock_that_jumps_neither_ends_a_job_nor_runs_it_twice(world: World, seconds: float) -> None:
+    clock = Jumping()
+    world.kernel.clock = clock
+    world.kernel.jobs._clock = clock
+    other = JobLoop(world.kernel, world.backend, "host:2:2", slots=2)  # to whom every lease looks free after the jump
+    started: list[str] = []
+    world.driver.during["prepare"] = lambda job: started.append(job.folder.name)
+    world.start("a", "import time\nprint('ready', flush=True)\ntime.sleep(2)\n")
+    shim = world.shim()
+    clock.jump(seconds)
+
+    def ended() -> bool:
+        other.step(poked=True)
+        world.loop.step(poked=True)
+        record = world.get("a")
+        assert record is not None
+        return record.status != "InProgress"
+
+    wait_until(ended, 30)
+    record = world.get("a")
+    assert record is not None
+    assert (record.status, record.body["Cause"], len(started)) == ("Completed", "exit", 1)
+    assert gone(shim)
+    wait_until(lambda: not other.step(poked=True) and not world.kernel.jobs.owned("host:2:2"))
+    other.close()
+
+
+@pytest.mark.parametrize("file", ["spec.json", "pid"])
+def test_a_broken_file_in_a_folder_costs_its_own_job_only(world: World, file: str) -> None:
+    world.start("a", SLEEP)
+    shim = world.shim()
+    (world.folders()[0] / file).write_bytes(b"\0{")
+    world.start("b", "print(1)")
+    world.turn(lambda: world.get("b").status == "Completed")  # type: ignore[union-attr]
+    processes.send(int(shim.split()[0]), 9)
+    assert world.end("a").status == "Failed"
+    world.turn(lambda: not world.folders(), 10)

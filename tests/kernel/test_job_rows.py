@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kenja.core.clock import Clock
-from kenja.kernel.jobs.rows import LEASE, JobRows
+from kenja.kernel.jobs.rows import JobRows
+from kenja.kernel.leases import LEASE
 from kenja.kernel.resources.store import Record, Scope, Store
 
 HERE = Scope("111111111111", "us-east-1")
@@ -79,9 +80,10 @@ def test_rows_carry_phase_data_and_the_status_of_their_resource(store: Store, jo
     rows = jobs.claim("one")
     assert [row.name for row in rows] == ["b", "a"], "oldest first"
     moved = jobs.move(rows[0], "running", stop_sent=True)
-    assert (moved.phase, moved.data) == ("running", {"resource": moved.data["resource"], "stop_sent": True})
+    assert (moved.phase, moved.data) == ("running", {"stop_sent": True})
     record = store.get(HERE, "sagemaker:TrainingJob", "b")
     assert record is not None
+    assert moved.resource == record.id
     store.change(record, status="Stopping", sources=frozenset({"InProgress"}))
     again = jobs.owned("one")
     assert [(row.name, row.phase, row.status) for row in again] == [

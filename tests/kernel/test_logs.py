@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from kenja.core.clock import Clock
 from kenja.kernel.telemetry import segments
-from kenja.kernel.telemetry.log_patterns import PatternError, compile_pattern
 from kenja.kernel.telemetry.log_search import PAGE_BYTES, Search, TokenError
 from kenja.kernel.telemetry.logs import Group, Logs, Stream
 
@@ -323,29 +322,3 @@ def test_emptying_an_account_leaves_the_others(logs: Logs) -> None:
     assert logs.group(*WORLD, GROUP) is None
     assert not path.exists()
     assert logs.group("111111111111", WORLD[1], GROUP) is not None
-
-
-@pytest.mark.parametrize(
-    ("pattern", "matching", "others"),
-    [
-        ("", ["anything"], []),
-        ("ERROR", ["an ERROR here", "ERRORS"], ["error", "warn"]),
-        ("ERROR timeout", ["timeout ERROR"], ["ERROR", "timeout"]),
-        ('"two words"', ["say two words"], ["two  words"]),
-        ("ERROR -expected", ["ERROR"], ["expected ERROR", "fine"]),
-        ("?ERROR ?WARN", ["WARN", "ERROR"], ["info"]),
-        ("REQUEST ?ERROR", ["REQUEST"], ["ERROR"]),
-        ('-"a b"', ["a  b"], ["xa bx"]),
-        (r'"say \"hi\""', ['they say "hi"'], ["they say hi"]),
-    ],
-)
-def test_filter_patterns_match_as_documented(pattern: str, matching: list[str], others: list[str]) -> None:
-    matches = compile_pattern(pattern)
-    assert all(matches(message) for message in matching)
-    assert not any(matches(message) for message in others)
-
-
-@pytest.mark.parametrize("pattern", ['"open', "{ $.a = 1 }", "[a, b]", "%re%", "a.b", 'x"y"', "-", "?"])
-def test_filter_patterns_that_are_not_understood_are_refused(pattern: str) -> None:
-    with pytest.raises(PatternError):
-        compile_pattern(pattern)

@@ -12,12 +12,23 @@ from typing import Any
 import pytest
 
 from kenja.core.clock import Clock
-from kenja.kernel.objects import Attributes, Checksum, Claim, ObjectInfo, ObjectStore, errors, whole_checksum
+from kenja.kernel.objects import (
+    Attributes,
+    Checksum,
+    Claim,
+    ObjectInfo,
+    ObjectStore,
+    Removal,
+    errors,
+    small,
+    whole_checksum,
+)
 from kenja.kernel.objects.sweeping import ORPHAN_AGE, Sweeper
 
 ME, YOU = "111111111111", "222222222222"
 REGION = "us-east-1"
 MEBIBYTE = 1024 * 1024
+FILLER = bytes(small.LIMIT)  # what follows it makes a body that gets a file
 
 
 @pytest.fixture
@@ -95,7 +106,7 @@ def test_a_bucket_of_another_account_is_closed(store: ObjectStore) -> None:
         lambda: store.bucket(YOU, "bucket"),
         lambda: store.head(YOU, "bucket", "a"),
         lambda: store.list(YOU, "bucket"),
-        lambda: store.delete(YOU, "bucket", "a"),
+        lambda: store.delete(YOU, "bucket", Removal("a")),
         lambda: store.delete_bucket(YOU, "bucket"),
         lambda: store.uploads.create(YOU, "bucket", "a", initiator=""),
     ):
@@ -117,9 +128,9 @@ def test_a_bucket_with_objects_is_not_deleted_but_one_with_uploads_is(store: Obj
     put(store, "a")
     with pytest.raises(errors.BucketNotEmpty):
         store.delete_bucket(ME, "bucket")
-    store.delete(ME, "bucket", "a")
+    store.delete(ME, "bucket", Removal("a"))
     upload = store.uploads.create(ME, "bucket", "b", initiator="")
-    with store.receive(b"part") as draft:
+    with store.receive_file(b"part") as draft:
         store.uploads.put_part(upload, 1, draft)
     store.delete_bucket(ME, "bucket")
     with pytest.raises(errors.NoSuchBucket):
@@ -142,28 +153,64 @@ def test_a_refused_write_leaves_no_file(store: ObjectStore, tmp_path: Path) -> N
     assert files(tmp_path) == []
 
 
-def test_an_overwritten_blob_stays_for_its_readers_and_goes_after_the_grace(store: ObjectStore) -> None:
-    old = put(store, "a", b"old")
-    put(store, "a", b"new")
-    assert store.read(old) == b"old"
+@pytest.mark.parametrize("before", [b"", FILLER], ids=["in the database", "in a file"])
+def test_an_overwritten_blob_stays_for_its_readers_and_goes_after_the_grace(
+    store: ObjectStore, tmp_path: Path, before: bytes
+) -> None:
+    old = put(store, "a", before + b"old")
+    put(store, "a", before + b"new")
+    path = store.path(old)
+    assert store.read(old) == path.read_bytes() == before + b"old"
     assert store.sweeper.released() == 0
     assert store.sweeper.released(grace=-1) == 1
-    assert not store.path(old).exists()
-    assert get(store, "a") == b"new"
+    assert not path.exists()
+    with pytest.raises(FileNotFoundError):
+        store.read(old)
+    assert get(store, "a") == before + b"new"
+
+
+def test_a_small_object_has_a_file_only_for_whoever_needs_a_path(store: ObjectStore, tmp_path: Path) -> None:
+    info, large = put(store, "a", b"0123456789"), put(store, "b", FILLER + b"1")
+    assert [path.name for path in files(tmp_path)] == [large.blob]
+    assert (store.read(info), store.read(info, 2, 3), store.read(info, 8)) == (b"0123456789", b"234", b"89")
+    path = store.path(info)
+    assert path.read_bytes() == b"0123456789"
+    assert path.stat().st_mode & 0o777 == 0o444
+    inode = path.stat().st_ino
+    assert store.path(info).stat().st_ino == inode
+    assert store.sweeper.orphans(age=-1) == 0
+    assert path.exists()
+    store.delete(ME, "bucket", Removal("a"))
+    assert store.sweeper.released(grace=-1) == 1
+    assert [path.name for path in files(tmp_path)] == [large.blob]
+
+
+def test_a_small_object_can_be_copied_and_excerpted(store: ObjectStore) -> None:
+    info = put(store, "a", b"0123456789")
+    with store.copy(info, ["CRC32"]) as draft:
+        store.put(ME, "bucket", "b", draft)
+    upload = store.uploads.create(ME, "bucket", "c", initiator="arn")
+    with store.excerpt(info, 2, 5) as part:
+        etag = store.uploads.put_part(upload, 1, part).etag
+    store.uploads.complete(ME, upload, [Claim(1, etag)])
+    store.delete(ME, "bucket", Removal("a"))
+    store.sweeper.released(grace=-1)
+    assert get(store, "b") == b"0123456789"
+    assert get(store, "c") == b"23456"
 
 
 def test_a_blob_without_a_row_is_swept_by_age_and_no_other(store: ObjectStore, tmp_path: Path) -> None:
-    put(store, "kept", b"kept")
+    put(store, "kept", FILLER + b"kept")
     upload = store.uploads.create(ME, "bucket", "b", initiator="")
-    with store.receive(b"part") as draft:
+    with store.receive_file(b"part") as draft:
         store.uploads.put_part(upload, 1, draft)
-    with store.receive(b"placed, then the process died") as lost:
+    with store.receive_file(b"placed, then the process died") as lost:
         lost.place()
         lost.keep()
     assert store.sweeper.orphans() == 0
     assert len(files(tmp_path)) == 3
     assert store.sweeper.orphans(age=-1) == 1
-    assert get(store, "kept") == b"kept"
+    assert get(store, "kept") == FILLER + b"kept"
     assert [part.size for part in store.uploads.parts(upload)] == [4]
 
 
@@ -207,27 +254,30 @@ def test_a_spooled_body_is_taken_over_without_a_copy(store: ObjectStore) -> None
 
 
 def test_a_copy_shares_the_bytes_and_outlives_its_source(store: ObjectStore) -> None:
-    source = put(store, "a", b"shared")
+    source = put(store, "a", FILLER + b"shared")
     with store.copy(source) as draft:
         copied = store.put(ME, "bucket", "b", draft)
     assert store.path(source).samefile(store.path(copied))
     assert copied.etag == source.etag
-    store.delete(ME, "bucket", "a")
+    store.delete(ME, "bucket", Removal("a"))
     store.sweeper.released(grace=-1)
-    assert get(store, "b") == b"shared"
+    assert get(store, "b") == FILLER + b"shared"
 
 
-def test_a_link_for_a_job_outlives_the_object(store: ObjectStore, tmp_path: Path) -> None:
-    put(store, "a", b"training data")
+@pytest.mark.parametrize("before", [b"", FILLER], ids=["in the database", "in a file"])
+def test_a_link_for_a_job_outlives_the_object(store: ObjectStore, tmp_path: Path, before: bytes) -> None:
+    put(store, "a", before + b"training data")
+    kept = len(files(tmp_path))
     link, copied = tmp_path / "link", tmp_path / "copy"
     info = store.link(ME, "bucket", "a", link)
     store.link(ME, "bucket", "a", copied, own_bytes=True)
-    assert link.samefile(store.path(info))
+    assert len(files(tmp_path)) == kept == int(bool(before))
+    assert link.samefile(store.path(info)) == bool(before)
     assert copied.stat().st_ino != link.stat().st_ino
-    assert copied.stat().st_mode & 0o777 == 0o444
-    store.delete(ME, "bucket", "a")
+    assert link.stat().st_mode & 0o777 == copied.stat().st_mode & 0o777 == 0o444
+    store.delete(ME, "bucket", Removal("a"))
     store.sweeper.released(grace=-1)
-    assert link.read_bytes() == copied.read_bytes() == b"training data"
+    assert link.read_bytes() == copied.read_bytes() == before + b"training data"
 
 
 def test_of_concurrent_conditional_writers_one_wins(store: ObjectStore) -> None:
@@ -255,7 +305,7 @@ def test_of_concurrent_conditional_writers_one_wins(store: ObjectStore) -> None:
 def test_concurrent_writers_of_one_key_leave_one_whole_object(store: ObjectStore, tmp_path: Path) -> None:
     def write(number: int) -> None:
         for _ in range(5):
-            put(store, "one", bytes([number]) * 10_000)
+            put(store, "one", bytes([number]) * 20_000)
 
     threads = [threading.Thread(target=write, args=[number]) for number in range(6)]
     for thread in threads:
@@ -263,7 +313,7 @@ def test_concurrent_writers_of_one_key_leave_one_whole_object(store: ObjectStore
     for thread in threads:
         thread.join()
     data = get(store, "one")
-    assert len(data) == 10_000
+    assert len(data) == 20_000
     assert len(set(data)) == 1
     store.sweeper.released(grace=-1)
     assert len(files(tmp_path)) == 1
@@ -273,7 +323,7 @@ def test_parts_become_one_object_and_are_gone(store: ObjectStore, tmp_path: Path
     upload = store.uploads.create(ME, "bucket", "big", initiator="arn", attributes=Attributes({"ContentType": "a/b"}), checksum=Checksum("CRC32", "FULL_OBJECT"))  # fmt: skip
     pieces = {3: os.urandom(1000), 1: os.urandom(5 * MEBIBYTE), 2: os.urandom(5 * MEBIBYTE + 1)}
     for number, piece in pieces.items():
-        with store.receive(piece, ["CRC32"]) as draft:
+        with store.receive_file(piece, ["CRC32"]) as draft:
             store.uploads.put_part(upload, number, draft)
     parts = store.uploads.parts(upload)
     claims = [Claim(part.number, part.etag) for part in parts]
@@ -298,7 +348,7 @@ def test_wrong_parts_are_refused_and_the_upload_stays(store: ObjectStore) -> Non
     upload = store.uploads.create(ME, "bucket", "big", initiator="arn")
     tags = []
     for number in (1, 2):
-        with store.receive(b"small") as draft:
+        with store.receive_file(b"small") as draft:
             tags.append(store.uploads.put_part(upload, number, draft).etag)
     with pytest.raises(errors.InvalidPart):
         store.uploads.complete(ME, upload, [Claim(1, "0" * 32)])
@@ -313,7 +363,7 @@ def test_wrong_parts_are_refused_and_the_upload_stays(store: ObjectStore) -> Non
 def test_a_part_that_is_sent_again_replaces_the_first(store: ObjectStore, tmp_path: Path) -> None:
     upload = store.uploads.create(ME, "bucket", "big", initiator="arn")
     for data in (b"first", b"second"):
-        with store.receive(data) as draft:
+        with store.receive_file(data) as draft:
             part = store.uploads.put_part(upload, 1, draft)
     assert store.read(store.uploads.complete(ME, upload, [Claim(1, part.etag)])) == b"second"
     store.sweeper.released(grace=-1)
@@ -322,12 +372,12 @@ def test_a_part_that_is_sent_again_replaces_the_first(store: ObjectStore, tmp_pa
 
 def test_an_aborted_upload_frees_its_parts(store: ObjectStore, tmp_path: Path) -> None:
     upload = store.uploads.create(ME, "bucket", "big", initiator="arn")
-    with store.receive(b"data") as draft:
+    with store.receive_file(b"data") as draft:
         store.uploads.put_part(upload, 1, draft)
     store.uploads.abort(upload)
     store.sweeper.released(grace=-1)
     assert files(tmp_path) == []
-    with pytest.raises(errors.NoSuchUpload), store.receive(b"late") as draft:
+    with pytest.raises(errors.NoSuchUpload), store.receive_file(b"late") as draft:
         store.uploads.put_part(upload, 2, draft)
     assert files(tmp_path) == []
     with pytest.raises(errors.NoSuchUpload):
@@ -346,9 +396,9 @@ def test_tending_removes_what_is_old_and_nothing_else(store: ObjectStore, tmp_pa
         def wall(self) -> float:
             return super().wall() + 2 * ORPHAN_AGE
 
-    put(store, "a", b"old")
-    put(store, "a", b"new")
-    with store.receive(b"placed, then the process died") as lost:
+    put(store, "a", FILLER + b"old")
+    put(store, "a", FILLER + b"new")
+    with store.receive_file(b"placed, then the process died") as lost:
         lost.place()
         lost.keep()
     store.tend()
@@ -357,20 +407,20 @@ def test_tending_removes_what_is_old_and_nothing_else(store: ObjectStore, tmp_pa
     for _ in range(300):
         sweeper.tend()
     assert len(files(tmp_path)) == 1
-    assert get(store, "a") == b"new"
+    assert get(store, "a") == FILLER + b"new"
 
 
 def test_emptying_an_account_leaves_the_others(store: ObjectStore, tmp_path: Path) -> None:
     store.create_bucket(YOU, REGION, "yours")
-    with store.receive(b"yours") as draft:
+    with store.receive(FILLER + b"yours") as draft:
         store.put(YOU, "yours", "a", draft)
     put(store, "a")
     upload = store.uploads.create(ME, "bucket", "b", initiator="")
-    with store.receive(b"part") as draft:
+    with store.receive_file(b"part") as draft:
         store.uploads.put_part(upload, 1, draft)
     store.empty(ME)
     assert store.buckets(ME) == []
-    assert store.read(store.head(YOU, "yours", "a")) == b"yours"
+    assert store.read(store.head(YOU, "yours", "a")) == FILLER + b"yours"
     store.sweeper.released(grace=-1)
     assert len(files(tmp_path)) == 1
     store.create_bucket(YOU, REGION, "bucket")

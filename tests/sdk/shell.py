@@ -66,6 +66,14 @@ class Shell:
         port = str(urlsplit(self.server.endpoint).port)
         return ["kenja", "env", "--data", str(self.server.data), "--port", port, "--account", self.keys.account, *more]
 
+    def inside(self, *command: str) -> list[str]:
+        """A command of this account inside `kenja run`, to be run in the bare environment."""
+        return ["kenja", "run", "--data", str(self.server.data), "--account", self.keys.account, "--", *command]
+
+    def run_inside(self, *command: str, stdin: bytes = b"", **changes: str) -> Done:
+        """Run a command inside `kenja run`; `changes` are variables of the user's own."""
+        return self.run_in({**self.bare(), **changes}, *self.inside(*command), stdin=stdin)
+
     def run(self, *command: str, stdin: bytes = b"", **changes: str) -> Done:
         """Run a command after `kenja env`; `changes` are further variables."""
         return self.run_in({**self.bare(), **self.variables, **changes}, *command, stdin=stdin)

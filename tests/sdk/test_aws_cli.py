@@ -135,6 +135,37 @@ def test_filter_log_events_shows_the_jobs_log(jobs: Jobs) -> None:
     assert len(streams) == 1
 
 
+def test_get_log_events_pages_through_the_jobs_log(jobs: Jobs) -> None:
+    shell, group = jobs.shell, ["--log-group-name", "/aws/sagemaker/TrainingJobs"]
+    query = ["--query", "logStreams[0].logStreamName", "--output", "text"]
+    stream = shell.aws("logs", "describe-log-streams", *group, "--log-stream-name-prefix", "good/", *query).text.strip()
+    read = ["logs", "get-log-events", *group, "--log-stream-name", stream, "--start-from-head"]
+    whole = [event["message"] for event in shell.aws(*read).json["events"]]
+    found: list[str] = []
+    token: list[str] = []
+    while True:
+        page = shell.aws(*read, "--limit", "3", *token).json
+        if not page["events"]:
+            break
+        found += [event["message"] for event in page["events"]]
+        token = ["--next-token", page["nextForwardToken"]]
+    assert found == whole
+    assert [line for line in whole if line.startswith(f"[{ROUNDS - 1}]")]
+
+
+def test_the_jobs_metric_is_the_one_that_its_log_tells(jobs: Jobs) -> None:
+    shell = jobs.shell
+    final = {metric["MetricName"]: metric["Value"] for metric in jobs.good["FinalMetricDataList"]}
+    name = ["--namespace", "/aws/sagemaker/TrainingJobs", "--metric-name", "train:logloss"]
+    dimension = ["--dimensions", "Name=TrainingJobName,Value=good"]
+    window = ["--start-time", "2026-01-01T00:00:00Z", "--end-time", "2100-01-01T00:00:00Z", "--period", "2592000"]
+    points = shell.aws(
+        "cloudwatch", "get-metric-statistics", *name, *dimension, *window, "--statistics", "Minimum", "SampleCount"
+    ).json["Datapoints"]  # fmt: skip
+    assert sum(point["SampleCount"] for point in points) == ROUNDS
+    assert min(point["Minimum"] for point in points) == pytest.approx(final["train:logloss"], abs=1e-6)
+
+
 def test_metrics_of_the_job_are_listed_and_read(jobs: Jobs) -> None:
     shell, name = jobs.shell, ["--namespace", "/aws/sagemaker/TrainingJobs", "--metric-name", "train:logloss"]
     listed = shell.aws("cloudwatch", "list-metrics", *name).json["Metrics"]
@@ -176,6 +207,8 @@ def test_invoke_endpoint_answers_with_the_models_probabilities(jobs: Jobs, endpo
     assert (status, "(ModelError)" in errors) == (255, True)
     assert not (shell.work / "none.csv").exists()
     shell.aws("sagemaker", "delete-endpoint", "--endpoint-name", endpoint)
+    shell.aws("sagemaker", "wait", "endpoint-deleted", "--endpoint-name", endpoint)
+    shell.refused("sagemaker", "describe-endpoint", "--endpoint-name", endpoint)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,55 @@ def test_sync_sends_only_what_changed_and_deletes_on_demand(shell: Shell, bucket
     assert body(shell, bucket, "synced/changed.csv") == b"longer"
 
 
+def test_sync_down_takes_what_is_included_and_deletes_the_rest(shell: Shell, bucket: str, tmp_path: Path) -> None:
+    for key in ("t/a.csv", "t/deep/b.csv", "t/c.txt", "t/d.tmp"):
+        shell.client("s3").put_object(Bucket=bucket, Key=key, Body=key.encode())
+    target = tree(tmp_path / "down", **{"old.csv": "0", "own.txt": "0"})
+    chosen = ["--exclude", "*", "--include", "*.csv", "--delete", "--no-progress"]
+    said = shell.aws("s3", "sync", f"s3://{bucket}/t", str(target), *chosen).text
+    assert sorted(line.split()[0] for line in said.splitlines()) == ["delete:", "download:", "download:"]
+    assert contents(target) == {"a.csv": "t/a.csv", "deep/b.csv": "t/deep/b.csv", "own.txt": "0"}
+
+
+def test_recursive_rm_and_mv_take_what_is_included(shell: Shell, bucket: str) -> None:
+    for key in ("t/a.csv", "t/b.csv", "t/c.txt", "u/d.csv"):
+        shell.client("s3").put_object(Bucket=bucket, Key=key, Body=b"1")
+    shell.aws("s3", "rm", f"s3://{bucket}/t/", "--recursive", "--exclude", "*", "--include", "a.*")
+    assert keys(shell, bucket) == {"t/b.csv", "t/c.txt", "u/d.csv"}
+    shell.aws("s3", "mv", f"s3://{bucket}/t/", f"s3://{bucket}/moved/", "--recursive", "--exclude", "*.txt")
+    assert keys(shell, bucket) == {"moved/b.csv", "t/c.txt", "u/d.csv"}
+
+
+def test_a_pipe_of_more_than_one_part(shell: Shell, bucket: str) -> None:
+    data = random.Random(6).randbytes(BIG)
+    shell.aws("s3", "cp", "-", f"s3://{bucket}/piped", "--expected-size", str(BIG), stdin=data)
+    assert shell.client("s3").head_object(Bucket=bucket, Key="piped")["ETag"].endswith('-3"')
+    back = shell.aws("s3", "cp", f"s3://{bucket}/piped", "-").output
+    assert hashlib.sha256(back).digest() == hashlib.sha256(data).digest()
+
+
+def test_inside_kenja_run_the_same_commands_do_the_same(shell: Shell, bucket: str, tmp_path: Path) -> None:
+    data = random.Random(5).randbytes(BIG)
+    (tmp_path / "big.bin").write_bytes(data)
+    tree(tmp_path / "up", **{"one.csv": "1", "deep__two.csv": "2", "left.tmp": "3"})
+    script = f"""set -euo pipefail
+aws s3 cp {tmp_path}/big.bin s3://{bucket}/big.bin --no-progress
+aws s3 cp s3://{bucket}/big.bin - | sha256sum | cut -d' ' -f1
+aws s3 sync {tmp_path}/up s3://{bucket}/up --exclude '*.tmp' --delete --no-progress >/dev/null
+aws s3 mv s3://{bucket}/up/one.csv s3://{bucket}/moved.csv >/dev/null
+curl -sS "$(aws s3 presign s3://{bucket}/moved.csv)"; echo
+aws s3 ls s3://{bucket} --recursive | awk '{{print $4}}'
+aws s3 rm s3://{bucket} --recursive --exclude big.bin >/dev/null
+aws s3 rb s3://{bucket} --force >/dev/null
+aws s3 mb s3://{bucket} >/dev/null
+aws s3 ls s3://{bucket} --recursive"""
+    done = shell.run_inside("bash", "-c", script)
+    assert done.status == 0, done.errors
+    told = done.text.split()
+    assert hashlib.sha256(data).hexdigest() in told
+    assert told[-4:] == ["1", "big.bin", "moved.csv", "up/deep/two.csv"]
+
+
 def test_mv_and_a_presigned_address(shell: Shell, bucket: str) -> None:
     shell.client("s3").put_object(Bucket=bucket, Key="before", Body=b"moved")
     shell.aws("s3", "mv", f"s3://{bucket}/before", f"s3://{bucket}/after/wards")

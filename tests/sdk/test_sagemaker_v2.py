@@ -1,9 +1,13 @@
-"""An unmodified script of the sagemaker SDK v2, run by an interpreter of its own: what it sees is what the libraries themselves give."""
+"""An unmodified script of the sagemaker SDK v2 inside `kenja run`, with no bucket and no role given, by an interpreter of its own.
+
+What it sees is what the libraries themselves give; nothing leaves the machine.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +18,11 @@ import pytest
 import xgboost
 from sklearn.linear_model import LogisticRegression
 
-from tests.conftest import RunningServer
+from tests.conftest import RunningServer, wait_until
 from tests.sdk.shell import SCRIPTS, Shell, open_shell
 from tests.services.sagemaker.training_jobs import unpacked
 
-pytestmark = [pytest.mark.sdk, pytest.mark.slow, pytest.mark.timeout(360)]
-BUCKET = "sdk-v2-tables"
+pytestmark = [pytest.mark.sdk, pytest.mark.slow, pytest.mark.timeout(600)]
 COLUMNS = 5
 ROUNDS = 12  # as in the script
 
@@ -47,6 +50,11 @@ class Run:
     train: np.ndarray
     validation: np.ndarray
     ask: np.ndarray
+    live: list[str]  # states of the job of the script that sleeps, when the client showed its first line
+
+    @property
+    def bucket(self) -> str:
+        return f"sagemaker-us-east-1-{self.shell.keys.account}"
 
 
 def own_model(run: Run, rounds: int = ROUNDS) -> xgboost.Booster:
@@ -57,33 +65,45 @@ def own_model(run: Run, rounds: int = ROUNDS) -> xgboost.Booster:
 
 @pytest.fixture(scope="module")
 def run(shell: Shell, sdk_python: Path) -> Run:
-    """Every test here looks at one run: the SDK itself sleeps for most of a minute in it."""
+    """Every test here looks at one run: the SDK itself sleeps for most of two minutes in it."""
     tables = {"train": table(400, 1), "validation": table(150, 2), "ask": table(40, 3)[:, 1:]}
     for name, rows in tables.items():
         np.savetxt(shell.work / f"{name}.csv", rows, delimiter=",", fmt="%.9g")
-    shell.client("s3").create_bucket(Bucket=BUCKET)
-    arguments = {
-        "role": shell.role,
-        "bucket": BUCKET,
-        "data": ".",
-        "source": str(SCRIPTS / "source"),
-        "facts": "facts.json",
-    }
+    arguments = {"data": ".", "source": str(SCRIPTS / "source"), "facts": "facts.json"}
     words = [word for name, value in arguments.items() for word in (f"--{name}", value)]
-    done = shell.run(str(sdk_python), str(SCRIPTS / "estimators.py"), *words)
-    assert done.status == 0, f"{done.errors[-5000:]}\n{done.text[-3000:]}"
+    command = shell.inside(str(sdk_python), "-u", str(SCRIPTS / "estimators.py"), *words)
+    lines: list[str] = []
+    live: list[str] = []
+    with (shell.work / "errors").open("w") as errors, subprocess.Popen(
+        command, env=shell.bare(), cwd=shell.work, stdout=subprocess.PIPE, stderr=errors, text=True
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if "training begins" in line and not live:
+                live = states(shell)
+        assert process.wait(30) == 0, f"{(shell.work / 'errors').read_text()[-5000:]}\n{''.join(lines)[-3000:]}"
     facts = json.loads((shell.work / "facts.json").read_text())
-    return Run(facts, done.text, shell, **tables)
+    print("seconds of each flow:", facts["took"])
+    return Run(facts, "".join(lines), shell, **tables, live=live)
 
 
-def test_the_session_keeps_to_the_given_bucket_and_region(run: Run) -> None:
-    assert (run.facts["bucket"], run.facts["region"]) == (BUCKET, "us-east-1")
-    assert [bucket["Name"] for bucket in run.shell.client("s3").list_buckets()["Buckets"]] == [BUCKET]
+def states(shell: Shell) -> list[str]:
+    """The state of the job with the script that sleeps, if it is there."""
+    found = shell.client("sagemaker").list_training_jobs(NameContains="linear")["TrainingJobSummaries"]
+    return [job["TrainingJobStatus"] for job in found]
+
+
+def test_the_default_session_finds_its_account_bucket_and_role(run: Run) -> None:
+    facts = run.facts
+    assert (facts["account"], facts["bucket"], facts["region"]) == (run.shell.keys.account, run.bucket, "us-east-1")
+    assert facts["role"] == run.shell.role
+    assert [bucket["Name"] for bucket in run.shell.client("s3").list_buckets()["Buckets"]] == [run.bucket]
 
 
 def test_fit_trains_the_librarys_own_model(run: Run) -> None:
     assert run.facts["image"] == "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
-    assert run.facts["model_data"] == f"s3://{BUCKET}/models/{run.facts['job']}/output/model.tar.gz"
+    assert run.facts["model_data"] == f"s3://{run.bucket}/{run.facts['job']}/output/model.tar.gz"
     stored = xgboost.Booster()
     stored.load_model(bytearray(unpacked(run.shell.client("s3"), run.facts["model_data"])["xgboost-model"]))
     np.testing.assert_allclose(
@@ -107,6 +127,7 @@ def test_fit_prints_the_log_of_the_job(run: Run) -> None:
 def test_the_metrics_are_those_of_the_model(run: Run) -> None:
     rounds = [logloss(own_model(run, number), run.validation) for number in range(1, ROUNDS + 1)]
     assert run.facts["boosted_metrics"]["validation:logloss"] == pytest.approx(rounds[-1], abs=1e-4)
+    assert run.facts["columns"] == ["timestamp", "metric_name", "value"]
     assert run.facts["logloss"], "TrainingJobAnalytics found no points"
     assert all(min(rounds) - 1e-4 <= mean <= max(rounds) + 1e-4 for mean in run.facts["logloss"])  # one mean per minute
 
@@ -127,6 +148,20 @@ def test_a_scikit_learn_script_trains_the_librarys_own_model(run: Run) -> None:
     assert f"accuracy={accuracy:.6f};" in run.output.splitlines()
 
 
+def test_an_xgboost_script_trains_the_librarys_own_model(run: Run) -> None:
+    matrix = xgboost.DMatrix(run.train[:, 1:], label=run.train[:, 0])
+    own = xgboost.train({"objective": "binary:logistic", "max_depth": 3, "seed": 5}, matrix, 7)
+    stored = xgboost.Booster()
+    stored.load_model(bytearray(unpacked(run.shell.client("s3"), run.facts["scripted"])["xgboost-model"]))
+    ask = xgboost.DMatrix(run.ask)
+    np.testing.assert_allclose(stored.predict(ask), own.predict(ask), atol=1e-6)
+
+
+def test_the_log_is_shown_while_the_script_still_runs(run: Run) -> None:
+    assert run.live == ["InProgress"]
+    assert states(run.shell) == ["Completed"]
+
+
 def test_a_script_that_fails_is_told_with_its_own_last_lines(run: Run) -> None:
     assert "Failed. Reason: AlgorithmError" in run.facts["failure"]
     assert "LogisticRegression must be a float in the range" in run.facts["failure"]
@@ -137,6 +172,15 @@ def test_the_predictor_answers_with_the_models_probabilities(run: Run) -> None:
     assert len(run.facts["predictions"]) == len(run.ask)
     np.testing.assert_allclose(run.facts["predictions"], own, atol=1e-5)
     assert np.std(own) > 0.1
+
+
+def test_another_deserializer_gets_the_same_scores(run: Run) -> None:
+    np.testing.assert_allclose(run.facts["scores"], run.facts["predictions"], atol=1e-6)
+
+
+def test_update_endpoint_gives_it_a_second_instance_and_the_same_answers(run: Run) -> None:
+    assert run.facts["instances"] == [2]
+    np.testing.assert_allclose(run.facts["updated"], run.facts["predictions"], atol=1e-6)
 
 
 def test_the_containers_refusal_reaches_the_script(run: Run) -> None:
@@ -151,9 +195,10 @@ def test_what_the_script_deletes_is_gone(run: Run) -> None:
         [],
         ["Deleting"],
     )
-    assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+    first = run.facts["endpoint"]  # update_endpoint made another one and leaves this, as on AWS
+    assert [one["EndpointConfigName"] for one in sagemaker.list_endpoint_configs()["EndpointConfigs"]] == [first]
     assert sagemaker.list_models()["Models"] == []
-    assert len(sagemaker.list_training_jobs()["TrainingJobSummaries"]) == 3
+    assert len(sagemaker.list_training_jobs()["TrainingJobSummaries"]) == 4
 
 
 def test_the_script_reaches_only_this_machine_and_leaves_home_alone(run: Run) -> None:
@@ -164,19 +209,31 @@ def test_the_script_reaches_only_this_machine_and_leaves_home_alone(run: Run) ->
 PROGRAM = """
 import sys, sagemaker
 from sagemaker.estimator import Estimator
-session = sagemaker.Session(default_bucket="telemetry-of-the-sdk")
-estimator = Estimator("image", sys.argv[1], 1, "ml.m5.large", sagemaker_session=session)
+estimator = Estimator("image", sys.argv[1], 1, "ml.m5.large", sagemaker_session=sagemaker.Session())
 try: estimator.fit("no-address")
 except ValueError as error: print(error)
 """
 
 
-def test_the_sdk_would_phone_home_without_the_config_of_kenja_env(
+def test_without_the_config_the_sdks_telemetry_lands_here(
+    server: RunningServer, sdk_python: Path, tmp_path: Path
+) -> None:
+    opened = open_shell(server, tmp_path)
+    program = f"import os; del os.environ['SAGEMAKER_USER_CONFIG_OVERRIDE']{PROGRAM}"
+    done = opened.run_inside(str(sdk_python), "-c", program, opened.role)
+    assert "no-address" in done.text, done.errors
+    assert opened.left_the_machine() == []
+    audit = server.data / "telemetry" / "audit.log"
+    wait_until(lambda: "NoSuchBucket" in audit.read_text())
+
+
+def test_the_sdk_would_phone_home_in_an_environment_without_proxy(
     server: RunningServer, sdk_python: Path, tmp_path: Path
 ) -> None:
     opened = open_shell(server, tmp_path)
     environment = {**opened.bare(), **opened.variables}
     del environment["SAGEMAKER_USER_CONFIG_OVERRIDE"]
-    done = opened.run_in(environment, str(sdk_python), "-c", PROGRAM, opened.role)
+    program = PROGRAM.replace("sagemaker.Session()", "sagemaker.Session(default_bucket='telemetry')")
+    done = opened.run_in(environment, str(sdk_python), "-c", program, opened.role)
     assert "no-address" in done.text, done.errors
     assert any("sm-pysdk-t-us-east-1" in line for line in opened.left_the_machine())

@@ -22,6 +22,16 @@ from tests.services.sagemaker import training_jobs
 
 
 @pytest.mark.crash
+def test_a_data_folder_with_a_long_path_serves_and_trains(tmp_path: Path) -> None:
+    """Longer than a Unix socket's path may be."""
+    with serving(tmp_path / ("long-" * 20)) as server:
+        s3, sagemaker = server.client("s3"), server.client("sagemaker")
+        s3.create_bucket(Bucket="long-path")
+        s3.put_object(Bucket="long-path", Key="train/train.csv", Body=training_jobs.table())
+        sagemaker.create_training_job(**training_jobs.request("far-down", server.keys.account, "long-path"))
+        assert training_jobs.wait(sagemaker, "far-down")["TrainingJobStatus"] == "Completed"
+
+
 def test_a_stop_right_after_a_start_still_stops_the_jobs_that_were_left(tmp_path: Path) -> None:
     word = f"stop{uuid.uuid4().hex[:10]}"
     with serving(tmp_path / word) as server:

@@ -153,6 +153,26 @@ def test_filter_log_events_merges_streams_and_pages(logs: Any, store: Logs) -> N
     assert [event["timestamp"] for event in found["events"]] == [NOON + 1_500, NOON + 2_500]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ('{ $.level = "ERR*" && $.took > 2.5 }', ["json"]),
+        ("{ $.level = ERROR && $.took > 9 }", []),
+        ("[method, path = /in*, status = 4*]", ["fields"]),
+        ("[..., status = 4* && status != 404]", []),
+        ("%GET.*4[0-9]{2}%", ["fields"]),
+        ("?GET ?ERROR", ["json", "fields"]),
+    ],
+)
+def test_filter_log_events_looks_into_json_and_fields(
+    logs: Any, store: Logs, account: Keys, pattern: str, found: list[str]
+) -> None:
+    events = {"json": '{"level": "ERROR", "took": 3}', "fields": "GET /index 404", "text": "[0] nothing"}
+    store.append(account.account, REGION, "/events", "s", [(NOON, message) for message in events.values()])
+    answer = logs.filter_log_events(logGroupName="/events", filterPattern=pattern)["events"]
+    assert [event["message"] for event in answer] == [events[name] for name in found]
+
+
 def test_filter_log_events_refuses_bad_requests(logs: Any, store: Logs) -> None:
     call, code = logs.filter_log_events, "InvalidParameterException"
     refused(call, "ResourceNotFoundException", logGroupName="/none")
@@ -160,7 +180,10 @@ def test_filter_log_events_refuses_bad_requests(logs: Any, store: Logs) -> None:
     refused(call, code, logGroupName=GROUP, logStreamNames=["job-a/algo-1"], logStreamNamePrefix="job")
     refused(call, code, logGroupName=GROUP, nextToken="WzEsMSwxLFtbMSwiYSJdXV0=")
     refused(call, code, logGroupName=GROUP, startTime=5, endTime=4)
-    assert "JSON patterns" in refused(call, code, logGroupName=GROUP, filterPattern="{ $.a = 1 }")
+    assert "closing brace" in refused(call, code, logGroupName=GROUP, filterPattern="{ $.a = 1")
+    assert "more than one ellipsis" in refused(call, code, logGroupName=GROUP, filterPattern="[..., a, ...]")
+    assert "( and ) are not supported" in refused(call, code, logGroupName=GROUP, filterPattern="%(a|b)%")
+    refused(call, code, logGroupName=GROUP, filterPattern="x" * 1025)
     assert "'a.b'" in refused(call, code, logGroupName=GROUP, filterPattern="a.b")
     refused(call, code, logGroupName=GROUP, startFromHead=False)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
+from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,29 +14,102 @@ from botocore import parsers, serialize
 from botocore.awsrequest import HeadersDict, create_request_object, prepare_request_dict
 from botocore.model import OperationModel, Shape
 
-from kenja.wire import Request, Response
+from kenja.wire import Request, Response, patterns
+from tests.common.strings import matching
 
 CLIENT_PROTOCOLS = {"json-1.0": "json", "json-1.1": "json"}
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789000, UTC)
+BLOB = b"\x00\xff blob"
 DEPTH = 4  # levels of a shape that contains itself
 
 
-def sample(shape: Shape, name: str = "x", parents: tuple[str, ...] = (), *, plain: bool = False) -> Any:
-    """A value of the shape with every member set; `plain`: only characters that headers carry."""
-    kind = shape.type_name
-    inside = (*parents, shape.name)
-    if getattr(shape, "is_document_type", False):
-        return {"free": [1, "form", {"of": True}]}
-    if kind == "structure":
-        members = [(key, member) for key, member in shape.members.items() if _fits(member, inside)]
+class Sample:
+    """Makes values that satisfy a shape's constraints, the same ones for the same `name`.
+
+    `full` sets every member, else only those that are required. Which member of a union is set depends on the name.
+    """
+
+    def __init__(self, name: str, *, full: bool = True) -> None:
+        self._random = Random(name)
+        self._full = full
+
+    def value(self, shape: Shape, name: str = "x", parents: tuple[str, ...] = (), *, plain: bool = False) -> Any:
+        """A value of the shape; `plain`: only characters that headers carry."""
+        kind = shape.type_name
+        inside = (*parents, shape.name)
+        if getattr(shape, "is_document_type", False):
+            return {"free": [1, "form", {"of": True}]}
+        if kind == "structure":
+            return self._structure(shape, inside, plain)
+        if kind == "list":
+            return [
+                self.value(shape.member, f"{name}{number}", inside, plain=plain) for number in range(self._size(shape))
+            ]
+        if kind == "map":
+            return self._map(shape, name, inside, plain)
+        return self._scalar(shape, name, plain)
+
+    def _structure(self, shape: Shape, inside: tuple[str, ...], plain: bool) -> dict[str, Any]:
+        members = {key: member for key, member in shape.members.items() if _fits(member, inside)}
+        wanted = list(members) if self._full else [key for key in members if key in shape.required_members]
         if shape.is_tagged_union:
-            members = members[:1]
-        return {key: sample(member, key, inside, plain=plain or _outside(member)) for key, member in members}
-    if kind == "list":
-        return [sample(shape.member, f"{name}{number}", inside, plain=plain) for number in (1, 2)]
-    if kind == "map":
-        return {f"{name}{number}".lower(): sample(shape.value, f"v{number}", inside, plain=plain) for number in (1, 2)}
-    return _scalar(shape, name, plain)
+            wanted = [self._random.choice(list(members))]
+        return {key: self.value(members[key], key, inside, plain=plain or _outside(members[key])) for key in wanted}
+
+    def _map(self, shape: Shape, name: str, inside: tuple[str, ...], plain: bool) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for number in range(self._size(shape)):
+            key = self.value(shape.key, f"{name}{number}", inside, plain=True)
+            key = key.lower() if plain and shape.serialization.get("location") == "headers" else key
+            made[key] = self.value(shape.value, f"v{number}", inside, plain=plain)
+        return made
+
+    def _size(self, shape: Shape) -> int:
+        least, most = shape.metadata.get("min", 0), shape.metadata.get("max")
+        wanted = max(least, 2 if self._full else 1)
+        return wanted if most is None else min(wanted, most)
+
+    def _scalar(self, shape: Shape, name: str, plain: bool) -> Any:
+        kind, least, most = shape.type_name, shape.metadata.get("min"), shape.metadata.get("max")
+        if kind == "string":
+            if shape.serialization.get("jsonvalue") and plain:
+                return {"json": ["value", 1]}
+            return self._text(shape, name, plain)
+        if kind == "timestamp":
+            coarse = plain or "rfc822" in str(shape.serialization.get("timestampFormat"))
+            return MOMENT.replace(microsecond=0) if coarse else MOMENT
+        if kind == "blob":
+            return (BLOB * (1 + (least or 0) // len(BLOB)))[: max(least or 0, min(len(BLOB), most or len(BLOB)))]
+        if kind == "boolean":
+            return self._full
+        number: float = {"integer": 7, "long": 1 << 40, "float": 1.5, "double": -2.25e10}[kind]
+        number = number if most is None else min(number, most)
+        number = number if least is None else max(number, least)
+        return int(number) if kind in ("integer", "long") else float(number)
+
+    def _text(self, shape: Any, name: str, plain: bool) -> str:
+        if shape.enum:
+            return str(self._random.choice(shape.enum))
+        least, most = shape.metadata.get("min", 0), shape.metadata.get("max")
+        if patterns.compiled(shape.metadata.get("pattern", "")) is not None and "pattern" in shape.metadata:
+            return _matching(shape.metadata["pattern"], max(least, 1 if most != 0 else 0), most, name[-1:])
+        text = f"{name}-value" if plain else f" {name} <ü&\"賢'>\n/%2F+ "
+        return text.ljust(least, "x")[:most].strip() if plain else text.ljust(least, "x")[:most]
+
+
+@cache
+def _matching(pattern: str, least: int, most: int | None, variant: str) -> str:
+    """A text for a pattern; `variant` keeps the keys of a map apart."""
+    expression = patterns.compiled(pattern)
+    assert expression is not None
+    text = matching(expression, Random(f"{pattern} {variant}"), least, most)
+    assert text is not None, f"no text found for {pattern}, {least} to {most} characters"
+    return text
+
+
+def sample(shape: Shape, name: str = "x") -> Any:
+    """A valid value of the shape with every member set."""
+    return Sample(name).value(shape)
 
 
 def _fits(member: Shape, inside: tuple[str, ...]) -> bool:
@@ -48,39 +123,26 @@ def _outside(member: Shape) -> bool:
     )
 
 
-def _scalar(shape: Shape, name: str, plain: bool) -> Any:
-    kind = shape.type_name
-    if kind == "string":
-        if shape.serialization.get("jsonvalue") and plain:
-            return {"json": ["value", 1]}
-        if shape.enum:
-            return shape.enum[0]
-        return f"{name}-value" if plain else f" {name} <ü&\"賢'>\n/%2F+ "
-    if kind == "timestamp":
-        coarse = plain or "rfc822" in str(shape.serialization.get("timestampFormat"))
-        return MOMENT.replace(microsecond=0) if coarse else MOMENT
-    values = {
-        "blob": b"\x00\xff blob",
-        "boolean": True,
-        "integer": 7,
-        "long": 1 << 40,
-        "float": 1.5,
-        "double": -2.25e10,
-    }
-    return values[kind]
-
-
-def events(stream: Shape) -> list[dict[str, Any]]:
+def events(stream: Shape, *, full: bool = True) -> list[dict[str, Any]]:
     """One event of each kind that is no exception."""
     return [
-        {name: sample(shape, name)} for name, shape in stream.members.items() if not shape.metadata.get("exception")
+        {name: Sample(name, full=full).value(shape, name)}
+        for name, shape in stream.members.items()
+        if not shape.metadata.get("exception")
     ]
 
 
-def send(operation: OperationModel, protocol: str, values: dict[str, Any]) -> Request:
-    """What botocore's own serializer sends."""
+def send(
+    operation: OperationModel,
+    protocol: str,
+    values: dict[str, Any],
+    change: Callable[[dict[str, Any], OperationModel], None] | None = None,
+) -> Request:
+    """What botocore's own serializer sends; `change` stands for a handler of its client, such as compression."""
     kind = CLIENT_PROTOCOLS.get(protocol, protocol)
     wire = serialize.create_serializer(kind, include_validation=False).serialize_to_request(values, operation)
+    if change is not None:
+        change(wire, operation)
     prepare_request_dict(wire, endpoint_url="http://127.0.0.1:1")
     prepared = create_request_object(wire).prepare()
     url = urlsplit(prepared.url)

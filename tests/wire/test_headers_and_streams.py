@@ -94,7 +94,9 @@ def _events(data: bytes) -> list[Any]:
 
 def test_botocore_reads_every_type_of_event_header() -> None:
     sent = {"t": True, "f": False, "i": -7, "l": 1 << 40, "b": b"\x00\xff", "s": "賢", "d": MOMENTS[0]}
-    (event,) = _events(eventstream.frame(sent, b"payload"))
+    kinds = {bool: "boolean", bytes: "blob", str: "string", datetime: "timestamp"}
+    packed = b"".join(eventstream.header(name, kinds.get(type(item), "long"), item) for name, item in sent.items())
+    (event,) = _events(eventstream.frame(packed, b"payload"))
     received = dict(event.headers)
     assert received.pop("d") == int(MOMENTS[0].timestamp() * 1000)
     del sent["d"]

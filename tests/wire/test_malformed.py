@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 import time
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import orjson
@@ -205,6 +208,67 @@ def test_wrong_text_scalars_are_malformed(query: str, headers: dict[str, str]) -
         chosen.parse("UploadPart", Request("PUT", "/b/k", query, headers, b""), {"Bucket": "b", "Key": "k"})
 
 
+def _cbor(body: bytes) -> dict[str, Any]:
+    return codec(load("cloudwatch"), "smithy-rpc-v2-cbor").parse(
+        "PutMetricData", Request("POST", "/", "", {}, body), {}
+    )
+
+
+NAMESPACE = b"\xa1\x69Namespace"  # a map of one member; its value follows
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x00",  # a number
+        b"\x80",  # a list
+        b"\x61a",  # text
+        b"\xf6",  # null
+        b"\xff",  # a break without a beginning
+        b"\xa0\x00",  # data after the document
+        b"\xbf",  # an open map without an end
+        b"\xa1\x61a",  # a key without a value
+        b"\xa1\x80\x00",  # a list as a key
+        b"\x9b\x7f\xff\xff\xff\xff\xff\xff\xff",  # a list of 2^63 items
+        b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff",  # 2^63 bytes
+        b"\x81" * 100_000,
+        NAMESPACE + b"\x07",  # a number for text
+        NAMESPACE + b"\x41a",  # bytes for text
+        NAMESPACE + b"\x62\xff\xff",  # text that is no UTF-8
+        NAMESPACE + b"\xe0",  # a simple value that nobody has defined
+        NAMESPACE + b"\xc1\x00",  # a moment for text
+        NAMESPACE + b"\xc2\x41a",  # a large number
+        NAMESPACE + b"\xd8\x23\x61(",  # a regular expression
+        NAMESPACE + b"\xd8\x1c\x81\xd8\x1d\x00",  # a list that holds itself
+        NAMESPACE + b"\xd9\x00\x1c\x80",  # the same tag in a longer form
+        NAMESPACE + b"\xda\x00\x01\x00\x00\x60",  # a tag that nobody knows
+    ],
+)
+def test_wrong_cbor_is_malformed(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        _cbor(body)
+
+
+def test_cbor_of_every_form_is_read() -> None:
+    assert (
+        _cbor(b"")
+        == _cbor(b"\xa0")
+        == _cbor(b"\xbf\xff")
+        == _cbor(NAMESPACE + b"\xf6")
+        == _cbor(NAMESPACE + b"\xf7")
+        == {}
+    )
+    assert _cbor(NAMESPACE + b"\x7f\x61a\x61b\xff") == {"Namespace": "ab"}
+    data = NAMESPACE.replace(b"\xa1", b"\xa2") + b"\x61n\x6aMetricData\x81\xa3"
+    entry = (
+        b"\x65Value\xf9\x3e\x00\x69Timestamp\xc1\xfb"
+        + struct.pack(">d", 1.5)
+        + b"\x71StorageResolution\xfa\x41\xf0\x00\x00"
+    )
+    (found,) = _cbor(data + entry)["MetricData"]
+    assert found == {"Value": 1.5, "Timestamp": datetime.fromtimestamp(1.5, UTC), "StorageResolution": 30}
+
+
 # Fuzzing: a valid request of an operation, with one thing changed.
 
 FUZZED = [
@@ -216,6 +280,8 @@ FUZZED = [
     ("s3", "rest-xml", "PutBucketLifecycleConfiguration"),
     ("s3", "rest-xml", "DeleteObjects"),
     ("polly", "rest-json", "SynthesizeSpeech"),
+    ("cloudwatch", "smithy-rpc-v2-cbor", "PutMetricData"),
+    ("ec2", "ec2", "RunInstances"),
 ]
 
 JSON_VALUES = st.recursive(
@@ -229,10 +295,52 @@ def _read(chosen: Codec, operation: str, request: Request) -> None:
     try:
         routed = chosen.route(request)
         values = chosen.parse(operation, request, routed[1] if routed is not None else {})
-    except Malformed:
+    except Malformed as problem:
+        _told(chosen, operation, str(problem))
         return
     for text in violations(chosen.model.operation_model(operation).input_shape, values):
         assert "failed to satisfy constraint" in text
+
+
+def _told(chosen: Codec, operation: str, message: str) -> None:
+    """The refusal, whatever it quotes, is an error document that botocore reads."""
+    answer = chosen.error("SerializationException", message, status=400, request_id="r-1")
+    protocol = chosen.__module__.rpartition(".")[2].replace("_", "-")
+    error = samples.receive(chosen.model.operation_model(operation), protocol, answer)["Error"]
+    assert (answer.status, error["Code"]) == (400, "SerializationException")
+    assert error["Message"]
+
+
+@cache
+def _sampled(chosen: Codec, protocol: str, operation: str) -> Request:
+    model = chosen.model.operation_model(operation)
+    return samples.send(model, protocol, samples.sample(model.input_shape))
+
+
+def _sample_request(chosen: Codec, protocol: str, operation: str) -> Request:
+    made = _sampled(chosen, protocol, operation)
+    return Request(made.method, made.path, made.query, dict(made.headers), made.body)
+
+
+@pytest.mark.parametrize(("service", "protocol", "operation"), FUZZED)
+@settings(max_examples=150, deadline=None)
+@given(body=st.binary(max_size=60))
+def test_random_bodies_are_read_or_malformed(service: str, protocol: str, operation: str, body: bytes) -> None:
+    chosen = codec(load(service), protocol)
+    request = _sample_request(chosen, protocol, operation)
+    _read(chosen, operation, Request(request.method, request.path, request.query, request.headers, body))
+
+
+@pytest.mark.parametrize(("service", "protocol", "operation"), FUZZED)
+def test_truncated_bodies_are_read_or_malformed(service: str, protocol: str, operation: str) -> None:
+    chosen = codec(load(service), protocol)
+    request = _sample_request(chosen, protocol, operation)
+    body = request.content()
+    for end in range(1, len(body), max(1, len(body) // 200)):
+        _read(chosen, operation, Request(request.method, request.path, request.query, request.headers, body[:end]))
+    if protocol not in ("query", "ec2") and body:  # a form that was cut short is a shorter form
+        with pytest.raises(Malformed):
+            chosen.parse(operation, Request(request.method, request.path, "", request.headers, body[:-1]), {})
 
 
 @pytest.mark.parametrize(("service", "protocol", "operation"), FUZZED)
@@ -240,8 +348,7 @@ def _read(chosen: Codec, operation: str, request: Request) -> None:
 @given(data=st.data())
 def test_changed_bytes_are_read_or_malformed(service: str, protocol: str, operation: str, data: st.DataObject) -> None:
     chosen = codec(load(service), protocol)
-    model = chosen.model.operation_model(operation)
-    request = samples.send(model, protocol, samples.sample(model.input_shape))
+    request = _sample_request(chosen, protocol, operation)
     body = bytearray(request.content())
     start = data.draw(st.integers(0, max(0, len(body) - 1)))
     body[start : start + data.draw(st.integers(0, 9))] = data.draw(
@@ -259,8 +366,7 @@ def test_changed_bytes_are_read_or_malformed(service: str, protocol: str, operat
 @given(data=st.data())
 def test_changed_values_are_read_or_malformed(service: str, protocol: str, operation: str, data: st.DataObject) -> None:
     chosen = codec(load(service), protocol)
-    model = chosen.model.operation_model(operation)
-    request = samples.send(model, protocol, samples.sample(model.input_shape))
+    request = _sample_request(chosen, protocol, operation)
     tree = orjson.loads(request.content())
     spots = list(_spots(tree))
     holder, key = spots[data.draw(st.integers(0, len(spots) - 1))]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy
 import pytest
+import xgboost
 
-from kenja_worker.algorithms import ClientError
+from kenja_worker.algorithms import ClientError, channels
 from kenja_worker.algorithms.algorithm import Channel, Job
+from kenja_worker.algorithms.channels import files
 from tests.worker.boosting import ALGORITHM, BINARY, body, channel, csv, fit, table
 
 
@@ -91,12 +94,15 @@ def test_content_types_of_csv_are_accepted(tmp_path: Path, content_type: str) ->
 @pytest.mark.parametrize(
     ("content_type", "mode", "named"),
     [
-        ("", "File", "no ContentType, which means libsvm"), ("text/libsvm", "File", "text/libsvm"),
-        ("application/x-parquet", "File", "later version"), ("text/csv;label_size=2", "File", "label_size=2"),
-        ("application/x-recordio-protobuf", "File", "recordio"), ("text/csv", "Pipe", "Pipe"),
+        ("", "File", "'1,2,3' is not a number.*has no ContentType, which means libsvm"),
+        ("text/csv;label_size=2", "File", "label_size=2"),
+        ("text/csv; charset=utf-16", "File", "charset=utf-16"),
+        ("image/png", "File", "'train' has the ContentType 'image/png'.*text/csv, text/libsvm, application/x-parquet"),
+        ("text/csv", "Pipe", "no pipe .*train_0"),
+        ("text/libsvm", "Pipe", "Pipe, which is not supported for libsvm"),
     ],
 )  # fmt: skip
-def test_other_content_types_are_refused_for_now(tmp_path: Path, content_type: str, mode: str, named: str) -> None:
+def test_other_content_types_are_refused(tmp_path: Path, content_type: str, mode: str, named: str) -> None:
     values = ALGORITHM.hyperparameters.parse({"num_round": "1"}).values
     train = channel(tmp_path, "train", GOOD)
     with pytest.raises(ClientError, match=named):
@@ -109,3 +115,47 @@ def test_channels_are_train_and_validation(tmp_path: Path) -> None:
         ALGORITHM.fit(values, Job(channels={"validation": channel(tmp_path, "validation", GOOD)}))
     with pytest.raises(ClientError, match="Extraneous channel found: 'test'"):
         ALGORITHM.fit(values, Job(channels={"test": channel(tmp_path, "test", GOOD)}))
+
+
+WEIGHTED = b"1,0.5,2,3\n0,2,4,5\n1,1,6,7\n0,1,8,9\n"
+
+
+def test_csv_weights_take_the_second_column(tmp_path: Path) -> None:
+    values = ALGORITHM.hyperparameters.parse({"num_round": "3", "min_child_weight": "0", "csv_weights": "1"}).values
+    train = channel(tmp_path, "train", WEIGHTED)
+    model = ALGORITHM.fit(values, Job(channels={"train": train}, say=lambda line: None))
+    rows = numpy.loadtxt(WEIGHTED.decode().splitlines(), delimiter=",")
+    matrix = xgboost.DMatrix(rows[:, 2:], rows[:, 0], weight=rows[:, 1])
+    bare = xgboost.train({"min_child_weight": 0}, matrix, 3)
+    assert model.num_features() == 2
+    assert numpy.allclose(ALGORITHM.predict(model, rows[:, 2:].astype("float32")), bare.predict(matrix), atol=1e-6)
+    without = xgboost.train({"min_child_weight": 0}, xgboost.DMatrix(rows[:, 2:], rows[:, 0]), 3)
+    assert not numpy.allclose(without.predict(matrix), bare.predict(matrix), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (WEIGHTED + b"1,-1,2,3\n", "line 5: the weight.*missing or negative"),
+        (WEIGHTED + b"1,,2,3\n", "line 5: the weight.*missing or negative"),
+        (b"1,1\n0,1\n", "the label, the weight and at least one feature"),
+    ],
+)
+def test_broken_weights_are_refused_with_file_and_line(tmp_path: Path, data: bytes, named: str) -> None:
+    values = ALGORITHM.hyperparameters.parse({"num_round": "3", "csv_weights": "1"}).values
+    with pytest.raises(ClientError, match=f"channel 'train', file part-0.csv.*{named}"):
+        ALGORITHM.fit(values, Job(channels={"train": channel(tmp_path, "train", data)}, say=lambda line: None))
+
+
+def test_lines_are_counted_over_blocks(tmp_path: Path) -> None:
+    rows = b"".join(b"%d,%d,%01000d\n" % (number % 2, number, number) for number in range(2 * files.BLOCK // 1000))
+    path = tmp_path / "big.csv"
+    path.write_bytes(rows + b"1,oops,3\n")
+    with path.open("rb") as stream:
+        pieces = list(files.lines(files.Source(stream, "big", 0), size=files.BLOCK // 16))
+    assert len(pieces) > 30
+    assert b"".join(piece for piece, _ in pieces) == path.read_bytes()
+    assert all(piece.endswith(b"\n") for piece, _ in pieces)
+    assert pieces[5][1] == 1 + b"".join(piece for piece, _ in pieces[:5]).count(b"\n")
+    with pytest.raises(ClientError, match=f"line {rows.count(10) + 1}: 'oops' is not a number"):
+        channels.read(Channel("train", tmp_path, "text/csv"))

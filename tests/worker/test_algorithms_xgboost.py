@@ -121,6 +121,7 @@ EFFECTS: list[tuple[str, str, dict[str, str], str]] = [
     ("objective", "reg:absoluteerror", {}, "number"),
     ("one_drop", "1", {"booster": "dart"}, "number"),
     ("rate_drop", "0.9", {"booster": "dart"}, "number"),
+    ("quantile_alpha", "0.9", {"objective": "reg:quantileerror"}, "number"),
     ("sample_type", "weighted", DART, "number"),
     ("sampling_method", "gradient_based", {"subsample": "0.5"}, "number"),
     ("scale_pos_weight", "5", BINARY, "binary"),
@@ -139,7 +140,7 @@ EFFECTS: list[tuple[str, str, dict[str, str], str]] = [
 def test_hyperparameter_changes_the_model(
     tmp_path: Path, name: str, value: str, around: dict[str, str], kind: str
 ) -> None:
-    base = {"num_class": "3"} if name == "num_class" else {}
+    base = {"num_class": {"num_class": "3"}, "quantile_alpha": {"quantile_alpha": "0.5"}}.get(name, {})
     without, _ = fit(tmp_path / "without", {**around, **base}, table(kind))
     model, log = fit(tmp_path / "with", {**around, name: value}, table(kind))
     assert body(model) != body(without)
@@ -161,6 +162,9 @@ def test_both_spellings_give_one_model(tmp_path: Path, aws: str, sklearn_name: s
 def effective_without_a_change_of_the_model() -> set[str]:
     """Names whose effect is not in the trees; each has its own test below."""
     return {"early_stopping_rounds", "eval_metric", "_tuning_objective_metric", "nthread", "verbosity"} | {
+        "_kfold",
+        "_num_cv_round",
+        "csv_weights",
         "refresh_leaf",  # acts on process_type update only, which is left for later
         "save_model_on_termination",
     }
@@ -189,9 +193,12 @@ def test_what_the_library_lost_is_accepted_with_a_note(tmp_path: Path, name: str
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"_kfold": "5"}, "'_kfold' is not supported yet"),
-        ({"_num_cv_round": "5"}, "'_num_cv_round' is not supported yet"),
-        ({"csv_weights": "1"}, "'csv_weights' is not supported yet"),
+        ({"_kfold": "1"}, "'_kfold' has the value '1'"),
+        ({"_num_cv_round": "5"}, "'_num_cv_round' repeats cross-validation"),
+        ({"csv_weights": "2"}, "'csv_weights'"),
+        ({"objective": "reg:quantileerror"}, "'quantile_alpha' belongs to"),
+        ({"quantile_alpha": "0.5"}, "'quantile_alpha' belongs to"),
+        ({"quantile_alpha": "1.5", "objective": "reg:quantileerror"}, "'quantile_alpha' has the value '1.5'"),
         ({"process_type": "update"}, "'process_type' is not supported yet"),
         ({"max_dept": "5"}, "Extraneous hyperparameter found: 'max_dept'.*Did you mean 'max_depth'"),
         ({"max_depth": "-1"}, "'max_depth' has the value '-1'"),

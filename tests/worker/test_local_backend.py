@@ -89,7 +89,7 @@ def test_warm_job_finds_its_libraries_imported(backend: LocalBackend, job: Job, 
 
 def test_job_without_preload_starts_cold(backend: LocalBackend, job: Job, start: Callable[..., None]) -> None:
     start("print('x')", preload=())
-    assert status_of(finish(backend, job.folder))["rung"] == "unshare"
+    assert status_of(finish(backend, job.folder))["rung"] == "namespaces"
 
 
 def test_uncaught_error_of_a_warm_job_reaches_stderr(
@@ -169,7 +169,7 @@ def test_module_that_cannot_be_preloaded_means_a_cold_start(
     backend: LocalBackend, job: Job, start: Callable[..., None]
 ) -> None:
     start("print('ran')", preload=("no_such_module",))
-    assert status_of(finish(backend, job.folder))["rung"] == "unshare"
+    assert status_of(finish(backend, job.folder))["rung"] == "namespaces"
     assert job.lines()[-1] == "ran"
 
 

@@ -188,8 +188,9 @@ GOOD = b"1,2,3,4"
         (b"[[1,2,3,4],[1,2,3]]", b"application/json", 400, b"Row 2 has 3 values"),
         (b"[[]]", b"application/json", 400, b"0 features"),
         (b"[[1,2,3,1" + b"0" * 400 + b"]]", b"application/json", 400, b""),
-        (GOOD, b"application/x-recordio-protobuf", 415, b"application/x-recordio-protobuf is not supported"),
-        (GOOD, b"text/libsvm", 415, b"text/libsvm"),
+        (GOOD, b"application/x-recordio-protobuf", 400, b"request ends within a record"),
+        (GOOD, b"text/libsvm", 400, b"request, line 1: '"),
+        (GOOD, b"application/x-parquet", 415, b"application/x-parquet is not supported"),
         (GOOD, b"\xff\xfe", 415, b"not supported"),
     ],
 )

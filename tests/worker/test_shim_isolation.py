@@ -177,7 +177,7 @@ def test_probe_tells_the_truth_about_every_rung() -> None:
     from kenja_worker.shim.ladder import probe
 
     found = {item.name: item for item in probe()}
-    assert list(found) == ["unshare", "bubblewrap", "none"]
+    assert list(found) == ["namespaces", "bubblewrap", "unshare", "none"]
     assert found["none"].available
     usable = shutil.which("bwrap") is not None and os.geteuid() != 0
     assert found["bubblewrap"].available == usable, found

@@ -7,15 +7,18 @@ import sys
 
 from kenja.cli.main import add_data
 from kenja.core import config
+from kenja.kernel.identity.bearer import LIFE, LONGEST
 from kenja.kernel.kernel import Kernel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`create [ACCOUNT]` and `list`."""
+    """`create [ACCOUNT]`, `list`, and `token [ACCOUNT]`."""
     add_data(parser)
     parser.add_argument("--database-url", metavar="URL", help="as given to `kenja serve`")
-    parser.add_argument("action", choices=("create", "list"))
-    parser.add_argument("account", nargs="?", help="twelve digits; a free number is chosen without them")
+    parser.add_argument("action", choices=("create", "list", "token"))
+    parser.add_argument("account", nargs="?", help="twelve digits; a new one's number is chosen without them")
+    parser.add_argument("--hours", type=float, default=LIFE / 3600, help="life of a token (default: %(default)s)")
+    parser.add_argument("--region", default=config.DEFAULT_REGION, help="region of a token (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,6 +27,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.action == "list":
             print("\n".join(kernel.identity.accounts()))
+            return 0
+        if options.action == "token":
+            print(_token(kernel, options))
             return 0
         keys = kernel.identity.create_account(options.account)
     except ValueError as error:
@@ -35,3 +41,11 @@ def run(options: argparse.Namespace) -> int:
         f"account {keys.account}\nAWS_ACCESS_KEY_ID={keys.access_key_id}\nAWS_SECRET_ACCESS_KEY={keys.secret_access_key}"
     )
     return 0
+
+
+def _token(kernel: Kernel, options: argparse.Namespace) -> str:
+    """A bearer token, which AWS calls an API key: for AWS_BEARER_TOKEN_BEDROCK and the like. Raises ValueError."""
+    seconds = options.hours * 3600
+    if not 0 < seconds <= LONGEST:
+        raise ValueError(f"a token may live up to {LONGEST // 3600} hours, not {options.hours}")
+    return kernel.identity.bearer_token(options.account or config.DEFAULT_ACCOUNT, options.region, seconds)

@@ -87,7 +87,7 @@ def _sandbox(config: Config) -> Iterator[Finding]:
     rungs = ladder.probe()
     isolating = [rung.name for rung in rungs if rung.available and rung.name in ladder.ISOLATING]
     for rung in rungs:
-        also = ", and with it the warm rung (a fork of a loaded zygote)" if rung.name == "unshare" else ""
+        also = ", and with it the warm rung (a fork of a loaded zygote)" if rung.name == "namespaces" else ""
         text = f"available{also}" if rung.available else f"not available: {rung.reason}"
         remedy = "apt-get install bubblewrap" if rung.name == "bubblewrap" and not shutil.which("bwrap") else ""
         yield Finding(f"rung {rung.name}", "ok" if rung.available or isolating else "limited", text, remedy)

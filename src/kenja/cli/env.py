@@ -12,6 +12,7 @@ from kenja.core import config
 from kenja.core.config import Config
 from kenja.kernel.kernel import Kernel
 
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _SDK_CONFIG = """\
 SchemaVersion: "1.0"
 SageMaker:
@@ -47,20 +48,22 @@ def run(options: argparse.Namespace) -> int:
 
 
 def variables(settings: Config, region: str, account: str) -> dict[str, str]:
-    """The environment of a client: endpoint, region, keys of KenjaExecutionRole, the SDK's telemetry off."""
+    """The environment of a client: endpoint, region, keys of KenjaExecutionRole, the SDK's telemetry off. Raises ValueError."""
     kernel = Kernel(settings)
     try:
-        keys = kernel.identity.execution_role_session(account)
+        return {"AWS_ENDPOINT_URL": settings.endpoint, **client(kernel, region, account)}
     finally:
         kernel.close()
+
+
+def client(kernel: Kernel, region: str, account: str) -> dict[str, str]:
+    """Who a client is and where it acts, whatever way it takes to the server. Raises ValueError for no account."""
+    keys = kernel.identity.execution_role_session(account)
     return {
-        "AWS_ENDPOINT_URL": settings.endpoint,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
-        "AWS_ACCESS_KEY_ID": keys.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
-        "AWS_SESSION_TOKEN": keys.session_token,
-        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(_sdk_config(settings.data)),
+        **dict(zip(KEYS, (keys.access_key_id, keys.secret_access_key, keys.session_token), strict=True)),
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(_sdk_config(kernel.config.data)),
     }
 
 

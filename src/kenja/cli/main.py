@@ -13,9 +13,13 @@ from kenja import __version__
 _COMMANDS = {  # name -> (module with `add_arguments` and `run`, one line of help)
     "serve": ("kenja.cli.serve", "run the server until Ctrl-C"),
     "env": ("kenja.cli.env", "print export lines that point AWS clients at the server"),
-    "accounts": ("kenja.cli.accounts", "create and list accounts"),
+    "run": ("kenja.cli.run", "run a command so that all its AWS traffic lands here"),
+    "accounts": ("kenja.cli.accounts", "create and list accounts, issue bearer tokens"),
+    "status": ("kenja.cli.status", "what the server of a data folder is doing now"),
     "operations": ("kenja.cli.operations", "which AWS operations are served, at which parity level, and where"),
     "doctor": ("kenja.cli.doctor", "what this machine can honour"),
+    "backup": ("kenja.cli.backup", "copy the data folder, also while its server runs"),
+    "restore": ("kenja.cli.restore", "make a data folder from a backup"),
     "runtimes": ("kenja.cli.runtimes", "build and list the environments that jobs run in"),
 }
 

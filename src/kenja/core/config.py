@@ -12,6 +12,11 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
 DEFAULT_REGION = "us-east-1"
 DEFAULT_ACCOUNT = "000000000000"
+OBJECT_OWNERSHIPS = (
+    "BucketOwnerEnforced",
+    "BucketOwnerPreferred",
+    "ObjectWriter",
+)  # of S3's model; the first is AWS's default
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,9 @@ class Config:
     database_url: str = ""
     runtimes: Path = Path("/nonexistent")
     allow_reset: bool = False
+    object_ownership: str = (
+        "BucketOwnerEnforced"  # of new S3 buckets that name none; else they are as before April 2023
+    )
     rung: str = "auto"  # the highest rung of the sandbox ladder that jobs may use: auto, warm, bubblewrap, none
 
     @property
@@ -59,6 +67,14 @@ def _runtimes_folder(environment: Mapping[str, str], data: Path) -> Path:
     return beside if beside.is_dir() else data / "runtimes"
 
 
+def _object_ownership(environment: Mapping[str, str]) -> str:
+    """KENJA_OBJECT_OWNERSHIP: ObjectWriter or BucketOwnerPreferred for clients that still use access control lists."""
+    chosen = environment.get("KENJA_OBJECT_OWNERSHIP", OBJECT_OWNERSHIPS[0])
+    if chosen not in OBJECT_OWNERSHIPS:
+        raise ValueError(f"KENJA_OBJECT_OWNERSHIP is {chosen!r}; it must be one of {', '.join(OBJECT_OWNERSHIPS)}")
+    return chosen
+
+
 def from_environment(
     environment: Mapping[str, str] = os.environ,
     *,
@@ -78,5 +94,6 @@ def from_environment(
         database_url=database_url or environment.get("KENJA_DATABASE_URL", ""),
         runtimes=_runtimes_folder(environment, folder),
         allow_reset=allow_reset,
+        object_ownership=_object_ownership(environment),
         rung=rung or environment.get("KENJA_RUNG", "auto"),
     )

@@ -10,17 +10,24 @@ class ServiceError(Exception):
     """The caller's fault, now: becomes an AWS error on the wire.
 
     `code` is AWS's name for it; `status` overrides the HTTP status that the service model gives;
-    `fields` are further members of the error's shape.
+    `fields` are further members of the error's shape; `headers` go into the answer as they are.
     """
 
     def __init__(
-        self, code: str, message: str, *, status: int | None = None, fields: Mapping[str, Any] | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int | None = None,
+        fields: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status
         self.fields: Mapping[str, Any] = fields or {}
+        self.headers: Mapping[str, str] = headers or {}
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,14 @@ class Principal:
     user_id: str
     access_key: str = ""  # empty when the platform itself acts on a role's behalf
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody in particular calls: a request without a signature."""
+        return not self.account
+
+
+ANONYMOUS = Principal("", "", "anonymous")
+
 
 @dataclass(frozen=True, slots=True)
 class HttpView:
@@ -35,6 +43,8 @@ class HttpView:
     query: str  # raw
     headers: Mapping[str, str]  # names in lower case
     base_url: str  # scheme, host and port that the client used
+    client: str = ""  # the address that the request came from
+    body: Callable[[], bytes] = bytes  # reads all of it, without its transfer coding; for operations of small bodies
 
 
 @dataclass(frozen=True, slots=True)

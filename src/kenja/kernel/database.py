@@ -2,13 +2,14 @@
 
 A transaction joins the one that is already open on the same database in this thread, so that a handler can write a
 resource, its job and its event in one piece. SQLite transactions begin IMMEDIATE: a writer waits for its turn (up to
-BUSY_TIMEOUT) and then never fails half-way for want of a lock.
+BUSY_TIMEOUT) and then never fails half-way for want of a lock. A thread keeps its SQLite connection between calls.
 """
 
 from __future__ import annotations
 
 import importlib
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +20,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from kenja.kernel.statements import Statement
+
 BUSY_TIMEOUT = 30.0  # seconds that a SQLite writer waits for another one
 _IN_ERROR = 3  # PQTRANS_INERROR of libpq
 POOL_SIZE = 64  # connections; at least the number of handler threads
+KEPT = 40  # connections that threads keep: all handlers', and enough of the pool left for everyone else
+_BEGIN, _BEGIN_IMMEDIATE, _COMMIT = (Statement(text(words)) for words in ("BEGIN", "BEGIN IMMEDIATE", "COMMIT"))
+
+
+class SchemaTooNew(Exception):  # noqa: N818 - what is the matter
+    """A newer Kenja has changed this database; this one would not understand it."""
 
 
 class Database:
@@ -30,7 +39,7 @@ class Database:
     def __init__(self, url: str, metadata: MetaData, migrations: str) -> None:
         """Open `url` and bring its schema to the newest revision.
 
-        `migrations` names the package that holds the alembic scripts and `HEAD`, its newest revision.
+        `migrations` names the package that holds the alembic scripts, called by their revisions: 0001_first.py.
         """
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
@@ -38,6 +47,9 @@ class Database:
         self._migrations = migrations
         self.engine = _engine(url)
         self._local = threading.local()
+        self._kept: weakref.WeakSet[Connection] = weakref.WeakSet()  # of all threads; one that ends gives its own back
+        self._writing = threading.Lock()
+        self._begin = _BEGIN_IMMEDIATE if self.is_sqlite else _BEGIN
         self._upgrade()
 
     @contextmanager
@@ -47,19 +59,25 @@ class Database:
         if current is not None:
             yield current
             return
-        with self.engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")
+        with self._turn():
+            yield from self._transaction()
+
+    def _transaction(self) -> Iterator[Connection]:
+        connection = self._take()
+        try:
+            self._begin.run(connection)
             self._local.connection = connection
             try:
                 yield connection
                 self._refuse_failed(connection)
+                _COMMIT.run(connection)
             except BaseException:
                 _roll_back(connection)
                 raise
-            else:
-                connection.exec_driver_sql("COMMIT")
             finally:
                 self._local.connection = None
+        finally:
+            self._give(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -68,8 +86,39 @@ class Database:
         if current is not None:
             yield current
             return
-        with self.engine.connect() as connection:
+        connection = self._take()
+        try:
             yield connection
+        finally:
+            self._give(connection)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """SQLite's writers sleep and try again; those of one process wait for each other here, in less time."""
+        mine = self.is_sqlite and self._writing.acquire(timeout=BUSY_TIMEOUT)
+        try:
+            yield
+        finally:
+            if mine:
+                self._writing.release()
+
+    def _take(self) -> Connection:
+        """The connection that this thread keeps, for one use at a time, or another one."""
+        kept: Connection | None = getattr(self._local, "kept", None)
+        if kept is None:
+            kept = self.engine.connect()
+            kept.begin()  # for SQLAlchemy and alembic, who must end no transaction themselves; nothing is sent
+        self._local.kept = None
+        return kept
+
+    def _give(self, connection: Connection) -> None:
+        """Keep a connection for the next call; PostgreSQL's go back to the pool, which knows when a server is gone."""
+        usable = self.is_sqlite and not connection.invalidated and getattr(self._local, "kept", None) is None
+        if usable and (len(self._kept) < KEPT or connection in self._kept):
+            self._kept.add(connection)
+            self._local.kept = connection
+        else:
+            connection.close()
 
     def insert_new(self, table: Table) -> Executable:
         """An INSERT that leaves a row with the same key as it is, also when another process is writing it now."""
@@ -86,19 +135,28 @@ class Database:
 
     def close(self) -> None:
         """Give all connections back; the database can not be used afterwards."""
+        for connection in list(self._kept):
+            connection.close()
+        self._local = threading.local()
         self.engine.dispose()
 
     def _upgrade(self) -> None:
         package = importlib.import_module(self._migrations)
-        head: str = package.HEAD
         table = f"revision_{self._migrations.rsplit('.', 2)[-2]}"
-        if self._revision(table) == head:
+        present = self._revision(table)
+        folder = Path(str(package.__path__[0]))
+        known = sorted(script.name.partition("_")[0] for script in (folder / "versions").glob("[0-9]*_*.py"))
+        if present == known[-1]:
             return
+        if present is not None and present not in known:
+            raise SchemaTooNew(
+                f"the database {self.engine.url.render_as_string()} has schema {present}, but this version of Kenja "
+                f"knows only schemas up to {known[-1]}: a newer version has opened it. Use that version, or restore a backup."
+            )
         from alembic import command  # imported only when there is something to migrate: it costs 0.2 s
         from alembic.config import Config
 
         settings = Config()
-        folder = Path(str(package.__path__[0]))
         settings.set_main_option("script_location", str(folder))
         settings.set_main_option("path_separator", "os")
         with self.transaction() as connection:

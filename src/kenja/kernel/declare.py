@@ -85,6 +85,8 @@ class Service:
         self.resources: dict[str, Resource] = {}
         self.drivers: dict[str, Driver] = {}
         self.hosts: dict[str, Host] = {}
+        self.document_error = "validation"  # the kind of error for broken constraints inside a body's document
+        self.judges_anonymous = False  # True where the service itself decides what a caller without a signature may do
 
     @cached_property
     def model(self) -> ServiceModel:

@@ -19,9 +19,19 @@ def invoke(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     if shape is not None:
         problems = validate.violations(shape, request)
         if problems:
-            raise context.error("validation", validate.summary(problems))
+            raise context.error(_kind(context, problems), validate.summary(problems))
     context.kernel.identity.authorize(context, request)
     return _once(context, handler, request)
+
+
+def _kind(context: Context, problems: list[str]) -> str:
+    """The kind of error for broken constraints; a service may have one of its own for those in a body's document."""
+    shape = context.service.model.operation_model(context.operation).input_shape
+    payload = "" if shape is None else str(shape.serialization.get("payload", ""))
+    inside = f"at '{payload[:1].lower()}{payload[1:]}."
+    return (
+        context.service.document_error if payload and all(inside in problem for problem in problems) else "validation"
+    )
 
 
 def _handler(context: Context) -> Handler:
@@ -62,5 +72,7 @@ def _once(context: Context, handler: Handler, request: dict[str, Any]) -> dict[s
 
 
 def _token_member(context: Context) -> str | None:
-    members = context.service.model.operation_model(context.operation).idempotent_members
-    return members[0] if members else None
+    operation = context.service.model.operation_model(context.operation)
+    if operation.has_event_stream_output or operation.has_streaming_output:
+        return None  # an answer that can be read once only can not be given again
+    return operation.idempotent_members[0] if operation.idempotent_members else None

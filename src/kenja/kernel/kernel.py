@@ -105,6 +105,11 @@ class Kernel:
         """The configured PostgreSQL URL, or that of a SQLite file in the data folder."""
         return self.config.database_url or sqlite_url(self.config.data / file)
 
+    def open(self) -> None:
+        """Open every store now, so that one that can not be used is found when a server starts."""
+        for name in ("store", "objects", "logs", "metrics"):
+            getattr(self, name)
+
     def close(self) -> None:
         """Close what was opened, telemetry first (it may still hold buffered points)."""
         for name in ("routes", "metrics", "logs", "objects", "store"):

@@ -47,6 +47,10 @@ class Services:
         with self._lock:
             return self._loaded.setdefault(name, load(manifest))
 
+    def loaded(self, name: str) -> Service | None:
+        """The service if it is loaded already; never waits."""
+        return self._loaded.get(name)
+
     def __iter__(self) -> Iterator[Service]:
         """Every service, loaded."""
         for name in self.manifests:

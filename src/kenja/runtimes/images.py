@@ -30,6 +30,7 @@ class Image:
     examples: tuple[str, ...]
     algorithm: str | None = None  # the built-in algorithm that runs when the job names no script
     script: bool = False  # whether a job may bring a script of its own
+    framework: str | None = None  # whose defaults the model server has for a script's missing functions
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class ImageMatch:
     algorithm: str | None
     script: bool
     notes: tuple[str, ...]
+    framework: str | None = None
 
 
 def resolve(image_uri: str) -> ImageMatch | None:
@@ -59,7 +61,9 @@ def resolve(image_uri: str) -> ImageMatch | None:
     groups: Mapping[str, str | None] = found.groupdict() if found else {}
     version = groups.get("version") or LATEST
     notes = _notes(image, asked, version, groups.get("device"), digest)
-    return ImageMatch(runtime(image.runtime), repository, version, image.algorithm, image.script, notes)
+    return ImageMatch(
+        runtime(image.runtime), repository, version, image.algorithm, image.script, notes, image.framework
+    )
 
 
 def why_unknown(image_uri: str) -> str:

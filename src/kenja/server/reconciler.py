@@ -9,19 +9,23 @@ import socket
 import threading
 from pathlib import Path
 
-from kenja.core import log
+from kenja.core import log, trouble, unixsocket
 from kenja.core.config import Config
 from kenja.kernel.events import delivery
 from kenja.kernel.hosting.loop import HostingLoop
-from kenja.kernel.jobs import capabilities, reconcile
+from kenja.kernel.jobs import capabilities
 from kenja.kernel.jobs.backends.local import LocalBackend
+from kenja.kernel.jobs.reconcile import JobLoop
 from kenja.kernel.kernel import Kernel
-from kenja.server import settings
+from kenja.kernel.leases.loop import sweep
+from kenja.server import settings, starting
 from kenja_worker.shim import processes
 
 BUSY = 0.02  # seconds between two looks while something runs
 TEND = 1.0  # seconds between two rounds of housekeeping
 IDLE = 0.5  # seconds between two looks while nothing does
+FORGET = 600.0  # seconds between two looks for idempotency tokens that are too old
+WAIT = 2.0  # seconds until a disk or database in trouble is tried again
 
 _log = log.logger(__name__)
 
@@ -31,32 +35,44 @@ class Reconciler:
 
     def __init__(self, config: Config, ending: threading.Event) -> None:
         self.kernel = Kernel(config)
+        self.kernel.open()
         capabilities.explore(config.run, config.rung)
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
         backend = LocalBackend(config.run / "zygotes", self.kernel.clock)
-        self.jobs = reconcile.JobLoop(self.kernel, backend, self.owner, slots=os.cpu_count() or 1)
+        self.jobs = JobLoop(self.kernel, backend, self.owner, slots=os.cpu_count() or 1)
         self.hosting = HostingLoop(self.kernel, backend, self.owner)
         self._wake = _listen(config.run / "reconciler.sock")
         self._ending = ending
-        self._tended = 0.0
+        self._tended = self._forgotten = 0.0
 
     def run(self) -> None:
         """The loop itself."""
         self._take_over()
-        reconcile.sweep(self.kernel, lambda name: self.jobs.knows(name) or self.hosting.knows(name))
+        sweep(self.kernel.config.jobs, lambda name: self.jobs.knows(name) or self.hosting.knows(name))
         self.hosting.sweep()
         poked = False
         while not self._ending.is_set():
-            busy = self.jobs.step(poked=poked) | self.hosting.step(poked=poked)
-            delivery.step(self.kernel)
-            self._tend()
-            poked = self._wait(BUSY if busy else IDLE)
+            poked = self._wait(self._turn(poked=poked))
         self.jobs.stop_jobs()
         self.hosting.stop_replicas()
         while self.jobs.step(poked=True) and self.jobs.at_work():
             self._wait(BUSY)
         self.jobs.close()
         self.kernel.close()
+
+    def _turn(self, *, poked: bool) -> float:
+        """One round; the seconds until the next. A disk that is full or a database that is away ends nothing."""
+        try:
+            busy = self.jobs.step(poked=poked) | self.hosting.step(poked=poked)
+            delivery.step(self.kernel)
+            self._tend()
+        except Exception as error:
+            sentence = trouble.of(error)
+            if sentence is None:
+                raise
+            _log.warning("the reconciler waits: %s", sentence)
+            return WAIT
+        return BUSY if busy else IDLE
 
     def _tend(self) -> None:
         """A little housekeeping about once a second."""
@@ -65,6 +81,9 @@ class Reconciler:
             self._tended = now
             self._take_over()  # whoever was killed with its server may have been dying still when this process began
             self.kernel.objects.tend()
+            if now - self._forgotten > FORGET:
+                self._forgotten = now
+                self.kernel.store.forget_tokens()
 
     def _take_over(self) -> None:
         """Lease what owners that are dead have left."""
@@ -90,7 +109,8 @@ def _listen(path: Path) -> socket.socket:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    line.bind(os.fspath(path))
+    with unixsocket.address(path) as place:
+        line.bind(place)
     line.setblocking(False)
     return line
 
@@ -108,11 +128,13 @@ def _alive(owner: str) -> bool:
 
 def main() -> None:
     """Run with the settings that the supervisor put into the environment."""
-    log.configure(os.environ.get("KENJA_LOG_LEVEL", "WARNING"))
+    log.configure_from()
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # before anything else: jobs that were left are stopped even then
         signal.signal(number, lambda _number, _frame: ending.set())
-    Reconciler(settings.received(), ending).run()
+    with starting.told():
+        reconciler = Reconciler(settings.received(), ending)
+    reconciler.run()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from types import FrameType
 from typing import IO
 
 from kenja.core.config import Config
-from kenja.server import settings
+from kenja.server import presence, settings
+from kenja.server.starting import UNUSABLE
 
 BACKLOG = 1024  # connections that may wait while the gateway starts
 READY_TIMEOUT = 60.0  # seconds that the gateway may take to start
@@ -36,41 +37,51 @@ class DataInUse(Exception):  # noqa: N818 - what is the matter
     """Another server already works on this data folder."""
 
 
+class DataUnusable(Exception):  # noqa: N818 - what is the matter
+    """The data folder can not be written to."""
+
+
 class Supervisor:
     """The processes of one server."""
 
     def __init__(self, config: Config) -> None:
-        config.data.mkdir(parents=True, exist_ok=True)
-        config.data.chmod(0o700)
-        self._lock = _lock(config.run / "lock")
+        try:
+            config.data.mkdir(parents=True, exist_ok=True)
+            config.data.chmod(0o700)
+            self._lock = _lock(config.run / "lock")
+            (config.run / "capabilities.json").unlink(missing_ok=True)  # the reconciler tries this machine anew
+        except OSError as error:
+            raise DataUnusable(f"can not write to the data folder {config.data}: {error.strerror}") from error
         self._socket = _listen(config.host, config.port)
         self.config = replace(config, port=self._socket.getsockname()[1])
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, float] = {}
         self._ready, self._ready_end = os.pipe()
         self._ending = False
+        self._began = time.monotonic()
 
     def run(self, announce: Callable[[str], None]) -> int:
         """Serve until SIGTERM or SIGINT; calls `announce` with the address once requests are answered."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
-        (self.config.run / "capabilities.json").unlink(missing_ok=True)  # the reconciler tries this machine anew
         for name in _MODULES:
             self._start(name)
         announced = False
-        began = time.monotonic()
         while not self._ending:
             if not announced:
                 readable, _, _ = select.select([self._ready], [], [], 0.05)
                 if readable:
                     announced = True
+                    presence.announce(self.config)
                     announce(self.config.endpoint)
-                elif time.monotonic() - began > READY_TIMEOUT:
+                elif time.monotonic() - self._began > READY_TIMEOUT:
                     self._stop()
                     return 1
             else:
                 time.sleep(0.05)
-            self._restart_dead()
+            if self._restart_dead():
+                self._stop()
+                return 1
         self._stop()
         return 0
 
@@ -94,20 +105,25 @@ class Supervisor:
         )
         self._started[name] = time.monotonic()
 
-    def _restart_dead(self) -> None:
+    def _restart_dead(self) -> bool:
+        """Start again what died; True when one of them has said that this is no use."""
         for name, child in list(self._children.items()):
             if child.poll() is None:
                 continue
             lived = time.monotonic() - self._started[name]
+            if child.returncode == UNUSABLE and time.monotonic() - self._began < READY_TIMEOUT:
+                return True  # it has told why; what was usable once is tried again for ever
             print(
                 f"kenja: {name} ended with {child.returncode} after {lived:.1f} s; starting it again", file=sys.stderr
             )
             if lived < 1:
                 time.sleep(0.5)  # a child that can not start must not take the whole machine
             self._start(name)
+        return False
 
     def _stop(self) -> None:
         """The gateway first, so that nothing new arrives; then the reconciler, which gives its jobs their grace."""
+        presence.withdraw(self.config)
         deadline = time.monotonic() + STOP_TIMEOUT
         for name in _MODULES:
             child = self._children[name]

@@ -1,6 +1,6 @@
 """AWS's protocols, server side, compiled from botocore's service models. No sockets, no state, no service's behaviour."""
 
-from kenja.wire.codec import Codec, codec, protocols, resolve
+from kenja.wire.codec import Codec, codec, resolve
 from kenja.wire.errors import Malformed
 from kenja.wire.message import Body, FileRange, MemoryBody, Request, Response
 from kenja.wire.models import load
@@ -17,7 +17,6 @@ __all__ = [
     "Response",
     "codec",
     "load",
-    "protocols",
     "resolve",
     "select",
     "summary",

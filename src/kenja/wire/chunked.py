@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from enum import Enum, auto
 
-from kenja.wire.errors import Malformed
+from kenja.wire.errors import MalformedCoding
 
 MAX_LINE = 4096  # bytes of a chunk header or trailer line; a signed header has about 90
 MAX_TRAILERS = 32
@@ -28,7 +28,7 @@ class _State(Enum):
 
 
 class ChunkedDecoder:
-    """Feed it the encoded body; it gives the plain one. Raises Malformed.
+    """Feed it the encoded body; it gives the plain one. Raises MalformedCoding.
 
     With `verify` every chunk, the last empty one too, must carry a signature and no byte of it is given before
     `verify` has returned. `length` is the announced plain length (`x-amz-decoded-content-length`).
@@ -61,13 +61,13 @@ class ChunkedDecoder:
     def feed(self, data: bytes) -> list[bytes]:
         """The plain bytes that `data` completes, in order."""
         if self._state is _State.DONE and data:
-            raise Malformed("Data follow the end of the aws-chunked body.")
+            raise MalformedCoding("Data follow the end of the aws-chunked body.")
         self._buffer += data
         out: list[bytes] = []
         while self._step(out):
             pass
         if self._state is _State.DONE and self._buffer:
-            raise Malformed("Data follow the end of the aws-chunked body.")
+            raise MalformedCoding("Data follow the end of the aws-chunked body.")
         return out
 
     def finish(self) -> None:
@@ -75,7 +75,7 @@ class ChunkedDecoder:
         if self._state is _State.TRAILERS and not self._buffer:
             self._end()  # the blank line after no trailers may be missing
         if self._state is not _State.DONE:
-            raise Malformed("The aws-chunked body ends before its last chunk.")
+            raise MalformedCoding("The aws-chunked body ends before its last chunk.")
 
     def _step(self, out: list[bytes]) -> bool:
         if self._state is _State.HEADER:
@@ -90,7 +90,7 @@ class ChunkedDecoder:
         end = self._buffer.find(b"\r\n", 0, MAX_LINE + 2)
         if end < 0:
             if len(self._buffer) > MAX_LINE:
-                raise Malformed(f"A line of the aws-chunked body is longer than {MAX_LINE} bytes.")
+                raise MalformedCoding(f"A line of the aws-chunked body is longer than {MAX_LINE} bytes.")
             return None
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 2]
@@ -102,15 +102,15 @@ class ChunkedDecoder:
             return False
         match = _HEADER.fullmatch(line)
         if match is None:
-            raise Malformed("A chunk must begin with its length in hexadecimal and, if signed, chunk-signature.")
+            raise MalformedCoding("A chunk must begin with its length in hexadecimal and, if signed, chunk-signature.")
         self._left = int(match[1], 16)
         self._signature = (match[2] or b"").decode()
         if self._verify is not None and not self._signature:
-            raise Malformed("A chunk has no signature although the request announced signed chunks.")
+            raise MalformedCoding("A chunk has no signature although the request announced signed chunks.")
         if self._verify is not None and self._left > MAX_SIGNED_CHUNK:
-            raise Malformed(f"A signed chunk is larger than {MAX_SIGNED_CHUNK} bytes.")
+            raise MalformedCoding(f"A signed chunk is larger than {MAX_SIGNED_CHUNK} bytes.")
         if self._length is not None and self.received + self._left > self._length:
-            raise Malformed(f"The body is longer than the announced {self._length} bytes.")
+            raise MalformedCoding(f"The body is longer than the announced {self._length} bytes.")
         if self._left:
             self._state = _State.DATA
         else:
@@ -142,7 +142,7 @@ class ChunkedDecoder:
         if len(self._buffer) < 2:
             return False
         if self._buffer[:2] != b"\r\n":
-            raise Malformed("A chunk is longer than its header says.")
+            raise MalformedCoding("A chunk is longer than its header says.")
         del self._buffer[:2]
         self._state = _State.HEADER
         return True
@@ -156,10 +156,10 @@ class ChunkedDecoder:
             return True
         match = _TRAILER.fullmatch(line)
         if match is None or len(self.trailers) >= MAX_TRAILERS:
-            raise Malformed("A trailing header of the aws-chunked body cannot be read, or there are too many.")
+            raise MalformedCoding("A trailing header of the aws-chunked body cannot be read, or there are too many.")
         name, value = match[1].decode().lower(), match[2].decode("latin-1")
         if name in self.trailers:
-            raise Malformed(f"The trailing header {name} is there twice.")
+            raise MalformedCoding(f"The trailing header {name} is there twice.")
         if name == "x-amz-trailer-signature":
             self.trailer_signature = value
         else:
@@ -172,5 +172,5 @@ class ChunkedDecoder:
 
     def _end(self) -> None:
         if self._length is not None and self.received != self._length:
-            raise Malformed(f"The body has {self.received} bytes, {self._length} were announced.")
+            raise MalformedCoding(f"The body has {self.received} bytes, {self._length} were announced.")
         self._state = _State.DONE

@@ -110,4 +110,6 @@ def resolve(model: ServiceModel, protocol: str) -> str | None:
     spoken = protocols(model)
     if protocol in spoken or (protocol.startswith("json-") and "json" in spoken):
         return protocol
+    if protocol == "query" and "ec2" in spoken:
+        return "ec2"
     return next((name for name in spoken if name.startswith("rest-")), None)

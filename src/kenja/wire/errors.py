@@ -13,7 +13,19 @@ class Malformed(Exception):  # noqa: N818 - an adjective says what the request i
 
     def under(self, name: str) -> Malformed:
         """The same problem, seen from the structure that holds member `name`."""
-        return Malformed(self.message, (name, *self.path))
+        return type(self)(self.message, (name, *self.path))
 
     def __str__(self) -> str:
         return f"{self.message} (at '{'.'.join(self.path)}')" if self.path else self.message
+
+
+class MalformedParameter(Malformed):
+    """The same outside the body: in the path, the query string or a header."""
+
+
+class MalformedCoding(Malformed):
+    """A body whose transfer coding is broken, or that has another length than was announced."""
+
+
+class MalformedPath(Malformed):
+    """A path that is no text."""

@@ -23,6 +23,11 @@ class Fault:
         """Whether the caller is at fault."""
         return self.status < 500
 
+    @property
+    def query_error(self) -> str:
+        """What `x-amzn-query-error` says where a service has left the query protocol (trait awsQueryCompatible)."""
+        return f"{self.code};{'Sender' if self.sender else 'Receiver'}"
+
     def members(self, message: str, fields: Mapping[str, Any] | None) -> dict[str, Any]:
         """The fields with the message under the model's own spelling."""
         spelling = "message"

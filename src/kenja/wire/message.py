@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from kenja.wire.errors import Malformed
+from kenja.wire.errors import Malformed, MalformedParameter
 
 MAX_INFLATED = 64 * 1024 * 1024  # bytes a gzip body may grow to; far above every modelled request
 MAX_FIELDS = 20_000  # parameters of one form or query string; CloudWatch's largest batch needs about 15,000
@@ -67,11 +67,23 @@ class Request:
         return self.body
 
     def document(self) -> bytes:
-        """The whole body with `Content-Encoding: gzip` undone (the model's request-compression trait)."""
+        """The whole body without the gzip that a client put on last (the model's request-compression trait)."""
         data = self.content()
-        if data and self.headers.get("content-encoding", "").strip().lower() == "gzip":
-            return _inflate(data)
-        return data
+        return _inflate(data) if data and self._codings()[1] == "gzip" else data
+
+    def inflated(self) -> Request:
+        """The request as it was before a client's gzip; what it says of other codings is kept."""
+        before, last = self._codings()
+        if last != "gzip":
+            return self
+        headers = {name: text for name, text in self.headers.items() if name != "content-encoding"}
+        if before:
+            headers["content-encoding"] = before
+        return Request(self.method, self.path, self.query, headers, self.document())
+
+    def _codings(self) -> tuple[str, str]:
+        before, _, last = self.headers.get("content-encoding", "").rpartition(",")
+        return before.strip(), last.strip().lower()
 
     def stream(self) -> Body:
         """The body as an object to read from, whatever it is held in."""
@@ -107,7 +119,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     try:
         return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except UnicodeDecodeError:
-        raise Malformed("A parameter is not valid percent-encoded UTF-8.") from None
+        raise MalformedParameter("A parameter is not valid percent-encoded UTF-8.") from None
     except ValueError:
         raise Malformed(f"More than {MAX_FIELDS} parameters.") from None
 

@@ -25,7 +25,7 @@ def load(name: str) -> ServiceModel:
     patch = PATCHES / f"{name}.json"
     if patch.is_file():
         description = merge(description, orjson.loads(patch.read_bytes()))
-    _give_faults_a_status(description)
+    give_faults_a_status(description)
     return ServiceModel(description, name)
 
 
@@ -65,7 +65,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _give_faults_a_status(description: dict[str, Any]) -> None:
+def give_faults_a_status(description: dict[str, Any]) -> None:
     """`fault` marks an error as the service's own; botocore's shapes do not show it, so it becomes status 500."""
     for shape in description["shapes"].values():
         if shape.get("fault"):

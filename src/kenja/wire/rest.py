@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from botocore.model import OperationModel, ServiceModel, Shape, StructureShape
 
-from kenja.wire import eventstream, headers, scalars
+from kenja.wire import eventstream, headers, scalars, timestamps
 from kenja.wire.codec import Codec, Reader, Writer
-from kenja.wire.errors import Malformed
+from kenja.wire.errors import Malformed, MalformedParameter
 from kenja.wire.message import Request, Response
 from kenja.wire.router import Router
-from kenja.wire.shapes import fillers, wire_name
+from kenja.wire.shapes import fillers, outside_answer, wire_name
 
 Bind = Callable[[Request, Mapping[str, str], dict[str, Any]], None]  # reads one member into the values
 Place = Callable[[Any, dict[str, str]], None]  # writes one member into the headers
+Placed = tuple[str, Any, Place]  # a member's name, its neutral value or None, how it is written
 ReadBody = Callable[[bytes], Any]
 WriteBody = Callable[[Any], bytes]
 
 _RAW = ("blob", "string")
+_CONDITIONAL_DATE = re.compile(r"(x-amz-copy-source-)?if-(un)?modified-since")
 
 
 class RestCodec(Codec):
@@ -54,9 +58,13 @@ class RestCodec(Codec):
             return lambda request, path_parameters: {}
         binds = _binds(shape)
         read_body = self._payload_reader(shape)
+        # Where the model has no such trait, Content-Encoding belongs to the data: S3 stores an object as it is sent.
+        compressible = operation.request_compression is not None
 
         def read(request: Request, path_parameters: Mapping[str, str]) -> dict[str, Any]:
             values: dict[str, Any] = {}
+            if compressible:
+                request = request.inflated()
             for bind in binds:
                 bind(request, path_parameters, values)
             read_body(request, values)
@@ -96,15 +104,15 @@ class RestCodec(Codec):
         if shape is None:
             return lambda result, request_id: Response(status, self.base_headers(request_id))
         places, status_member = _places(shape)
+        stream = operation.get_event_stream_output()
+        if stream is not None:
+            return self._stream_writer(operation, stream, places)
         body = self._payload_writer(operation, shape)
         bodiless = operation.http["method"] == "HEAD" or status in (204, 304)
 
         def write(result: Mapping[str, Any], request_id: str) -> Response:
             answer = Response(status, self.base_headers(request_id))
-            for name, neutral, place in places:
-                value = result.get(name, neutral)
-                if value is not None:
-                    place(value, answer.headers)
+            _place(places, result, answer.headers)
             if status_member is not None and result.get(status_member) is not None:
                 answer.status = result[status_member]
             if status == 200 and "content-range" in answer.headers:
@@ -118,11 +126,9 @@ class RestCodec(Codec):
     def _payload_writer(
         self, operation: OperationModel, shape: StructureShape
     ) -> Callable[[Mapping[str, Any], Response], None]:
-        if operation.get_event_stream_output() is not None:
-            return self._stream_writer(operation)
         name = shape.serialization.get("payload")
         if name is None:
-            if shape.members and all("location" in member.serialization for member in shape.members.values()):
+            if shape.members and all(outside_answer(member) for member in shape.members.values()):
                 return lambda result, answer: None
             write_whole = self.body_writer(operation, shape, whole=True)
 
@@ -152,13 +158,16 @@ class RestCodec(Codec):
 
         return write_payload
 
-    def _stream_writer(self, operation: OperationModel) -> Callable[[Mapping[str, Any], Response], None]:
-        frames = eventstream.writer(operation.get_event_stream_output(), self.payloads)
+    def _stream_writer(self, operation: OperationModel, stream: StructureShape, places: list[Placed]) -> Writer:
+        frames = eventstream.writer(stream, self.faults, self.payloads)
         member = operation.output_shape.event_stream_name
+        status = operation.http.get("responseCode", 200)
 
-        def write(result: Mapping[str, Any], answer: Response) -> None:
+        def write(result: Mapping[str, Any], request_id: str) -> Response:
+            answer = Response(status, self.base_headers(request_id), frames(result[member], b"", request_id))
+            _place(places, result, answer.headers)
             answer.headers["content-type"] = eventstream.CONTENT_TYPE
-            answer.body = frames(result[member], b"")
+            return answer
 
         return write
 
@@ -220,13 +229,24 @@ def _bind_path(name: str, wire: str, member: Shape) -> Bind:
 
 def _bind_header(name: str, wire: str, member: Shape) -> Bind:
     convert = headers.reader(member)
+    if member.type_name == "timestamp" and _CONDITIONAL_DATE.fullmatch(wire):
+        convert = _date_or_none
 
     def bind(request: Request, path_parameters: Mapping[str, str], values: dict[str, Any]) -> None:
         text = request.headers.get(wire)
-        if text is not None:
-            values[name] = _converted(convert, text, name)
+        value = None if text is None else _converted(convert, text, name)
+        if value is not None:
+            values[name] = value
 
     return bind
+
+
+def _date_or_none(text: str) -> datetime | None:
+    """RFC 9110, 13.1.3 and 13.1.4: a condition whose date can not be read is ignored."""
+    try:
+        return timestamps.from_text(text)
+    except Malformed:
+        return None
 
 
 def _bind_prefix(name: str, prefix: str) -> Bind:
@@ -274,13 +294,20 @@ def _converted(convert: Callable[[str], Any], text: str, name: str) -> Any:
     try:
         return convert(text)
     except Malformed as problem:
-        raise problem.under(name) from None
+        raise MalformedParameter(problem.message, (name, *problem.path)) from None
 
 
-def _places(shape: StructureShape) -> tuple[list[tuple[str, Any, Place]], str | None]:
-    """(member, neutral value, how to write it) for headers, and the member that holds the status."""
+def _place(places: list[Placed], result: Mapping[str, Any], found: dict[str, str]) -> None:
+    for name, neutral, place in places:
+        value = result.get(name, neutral)
+        if value is not None:
+            place(value, found)
+
+
+def _places(shape: StructureShape) -> tuple[list[Placed], str | None]:
+    """The members that travel in headers, and the member that holds the status."""
     neutral = fillers(shape)
-    places: list[tuple[str, Any, Place]] = []
+    places: list[Placed] = []
     status = None
     for name, member in shape.members.items():
         location, wire = member.serialization.get("location"), wire_name(member, name).lower()

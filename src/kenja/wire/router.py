@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from botocore.model import OperationModel, ServiceModel
 
-from kenja.wire.errors import Malformed
+from kenja.wire.errors import MalformedPath
 from kenja.wire.message import Request
 
 _LABEL = re.compile(r"\{([^}]+)\}")
@@ -114,7 +114,7 @@ def decode(text: str) -> str:
     try:
         return unquote_to_bytes(text).decode()
     except UnicodeDecodeError:
-        raise Malformed("The path is not valid percent-encoded UTF-8.") from None
+        raise MalformedPath("The path is not valid percent-encoded UTF-8.") from None
 
 
 def _pattern(shape: str) -> re.Pattern[str]:

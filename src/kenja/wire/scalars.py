@@ -33,8 +33,7 @@ def writer(shape: Shape, timestamp_form: str) -> Callable[[Any], str]:
     """The value of a scalar shape to text; `timestamp_form` is the protocol's default."""
     kind = shape.type_name
     if kind == "timestamp":
-        write = timestamps.writer(shape.serialization.get("timestampFormat", timestamp_form))
-        return lambda value: str(write(value))
+        return timestamps.text_writer(shape.serialization.get("timestampFormat", timestamp_form))
     return _WRITERS.get(kind, str)
 
 

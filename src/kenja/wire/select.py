@@ -11,7 +11,7 @@ def select(headers: Mapping[str, str], content_type: str, path: str, query: str 
     Give it to `codec(model, …)`, which turns `rest` into the service's own kind. Of JSON, the request's version is
     named, so that the answer has it too.
     """
-    if headers.get("smithy-protocol") == "rpc-v2-cbor" or _is_rpc_path(path):
+    if headers.get("smithy-protocol") == "rpc-v2-cbor" or rpc_names(path) is not None:
         return "smithy-rpc-v2-cbor"
     media = content_type.partition(";")[0].strip().lower()
     if "x-amz-target" in headers:
@@ -24,6 +24,9 @@ def select(headers: Mapping[str, str], content_type: str, path: str, query: str 
     return "rest"
 
 
-def _is_rpc_path(path: str) -> bool:
-    parts = path.strip("/").split("/")
-    return len(parts) == 4 and parts[0] == "service" and parts[2] == "operation"
+def rpc_names(path: str) -> tuple[str, str] | None:
+    """Service and operation of a Smithy RPC v2 path; None for any other path."""
+    parts = path.split("/")
+    if len(parts) == 5 and not parts[0] and parts[1] == "service" and parts[3] == "operation":
+        return parts[2], parts[4]
+    return None

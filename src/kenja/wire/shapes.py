@@ -53,6 +53,11 @@ def is_document(shape: Shape) -> bool:
     return bool(getattr(shape, "is_document_type", False))
 
 
+def outside_answer(shape: Shape) -> bool:
+    """Whether an output's member travels outside the body; path and query string have no meaning in an answer."""
+    return shape.serialization.get("location") in ("header", "headers", "statusCode")
+
+
 def is_header_json(shape: Shape) -> bool:
     """Whether a string is a JSON document in a header; the same trait on a body's member says nothing about the wire."""
     return bool(shape.serialization.get("jsonvalue") and shape.serialization.get("location") == "header")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from kenja.wire.errors import Malformed
@@ -38,22 +39,35 @@ def writer(form: str) -> Callable[[Any], Any]:
     return {"unixtimestamp": _unix, "rfc822": _rfc822}.get(form.lower(), _iso8601)
 
 
-def _seconds(value: datetime) -> float:
+def text_writer(form: str) -> Callable[[Any], str]:
+    """The same as text, whatever the form."""
+    write = writer(form)
+    return (lambda value: str(_unix(value))) if write is _unix else write
+
+
+def seconds(value: datetime) -> float:
+    """Epoch seconds; a moment without a zone is UTC."""
     return (value.replace(tzinfo=UTC) if value.tzinfo is None else value).timestamp()
 
 
 def _unix(value: Any) -> Any:
     if isinstance(value, str):
         return value
-    seconds = _seconds(value) if isinstance(value, datetime) else value
-    whole = int(seconds)
-    return whole if whole == seconds else round(seconds, 3)
+    moment = seconds(value) if isinstance(value, datetime) else value
+    whole = int(moment)
+    return whole if whole == moment else round(moment, 3)
 
 
 def _rfc822(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return formatdate(int(_seconds(value) if isinstance(value, datetime) else value), usegmt=True)
+    return _rfc822_of(int(seconds(value) if isinstance(value, datetime) else value))
+
+
+@lru_cache(maxsize=4096)
+def _rfc822_of(moment: int) -> str:
+    """The same of whole epoch seconds; every answer tells when its object was modified."""
+    return formatdate(moment, usegmt=True)
 
 
 def _iso8601(value: Any) -> str:
@@ -61,6 +75,7 @@ def _iso8601(value: Any) -> str:
         return value
     if not isinstance(value, datetime):
         value = datetime.fromtimestamp(value, UTC)
-    moment = value if value.tzinfo is None else value.astimezone(UTC)
-    precision = "milliseconds" if moment.microsecond >= 1000 else "seconds"
-    return str(moment.replace(tzinfo=None).isoformat(timespec=precision)) + "Z"
+    moment = value if value.tzinfo in (None, UTC) else value.astimezone(UTC)
+    if moment.microsecond >= 1000:
+        return str(moment.isoformat(timespec="milliseconds")[:23]) + "Z"  # without the zone
+    return str(moment.isoformat(timespec="seconds")[:19]) + "Z"

@@ -6,7 +6,7 @@ Sub-trees that need no conversion are returned as they are. A protocol with othe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import RLock
 from typing import Any
 
@@ -14,7 +14,8 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from kenja.wire import scalars, timestamps
 from kenja.wire.errors import Malformed
-from kenja.wire.shapes import cache_key, fillers, is_document, is_recursive_or_free, later, wire_name
+from kenja.wire.faults import Fault
+from kenja.wire.shapes import cache_key, fillers, is_document, is_recursive_or_free, later, outside_answer, wire_name
 
 MAX_DEPTH = 100  # nested containers in shapes that the model does not bound
 
@@ -47,6 +48,14 @@ class TreeCompiler:
         with self._lock:
             return self._write(shape, body) or _same
 
+    def error(
+        self, fault: Fault, message: str, fields: Mapping[str, Any] | None, *, body: bool = False
+    ) -> dict[str, Any]:
+        """An error's tree: its message in the model's spelling, then its other members."""
+        members = fault.members(message, fields)
+        convert = self.writer(fault.shape, body=body) if fault.shape is not None else dict
+        return {"Message" if "Message" in members else "message": message, **convert(members)}
+
     def _read(self, shape: Shape, body: bool = False) -> Convert:
         key = cache_key(shape, body)
         if key in self._readers:
@@ -65,13 +74,14 @@ class TreeCompiler:
         self._writers[key] = compiled
         return compiled
 
-    def _members(self, shape: StructureShape, body: bool) -> list[tuple[str, Shape]]:
-        outside = shape.serialization.get("payload")
+    def _members(self, shape: StructureShape, body: bool, outside: Callable[[Shape], bool]) -> list[tuple[str, Shape]]:
+        payload = shape.serialization.get("payload")
         return [
             (name, member)
             for name, member in shape.members.items()
             if not member.serialization.get("eventstream")
-            and not (body and (member.serialization.get("location") or name == outside))
+            and not member.serialization.get("eventheader")
+            and not (body and (outside(member) or name == payload))
         ]
 
     # Reading
@@ -80,7 +90,7 @@ class TreeCompiler:
         if is_document(shape):
             return _same
         fields: dict[str, tuple[str, type, Convert]] = {}
-        for name, member in self._members(shape, body):
+        for name, member in self._members(shape, body, _outside_request):
             fields[wire_name(member, name)] = (name, _PLAIN.get(member.type_name, Malformed), self._read(member))
         find = fields.get
 
@@ -169,7 +179,7 @@ class TreeCompiler:
     def _write_structure(self, shape: StructureShape, body: bool) -> Convert | None:
         if is_document(shape):
             return None
-        members = self._members(shape, body)
+        members = self._members(shape, body, outside_answer)
         fields = {name: (wire_name(member, name), self._write(member)) for name, member in members}
         present = dict(members)
         required = [
@@ -238,6 +248,10 @@ def check_depth(value: Any) -> None:
             elif type(item) is list:
                 deeper.extend(child for child in item if type(child) in (dict, list))
         level = deeper
+
+
+def _outside_request(shape: Shape) -> bool:
+    return "location" in shape.serialization
 
 
 def _same(value: Any) -> Any:

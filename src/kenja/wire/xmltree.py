@@ -12,16 +12,24 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from kenja.wire import scalars
 from kenja.wire.errors import Malformed
-from kenja.wire.shapes import cache_key, fillers, later, wire_name
+from kenja.wire.shapes import cache_key, fillers, later, outside_answer, wire_name
 
 MAX_DEPTH = 200  # element levels; the deepest modelled document has about ten
 
 Read = Callable[[Element], Any]
 ReadChild = Callable[[Element, dict[str, Any]], None]
 Write = Callable[[Any, list[str]], None]
+Text = Callable[[Any], str]
+Member = tuple[
+    str, Any, Text | None, str, str, Write
+]  # name, neutral value or None; of a scalar text and tags; how it is written
+Attribute = tuple[str, str, Text]  # its name, its name on the wire, how it is written
 
+_COMPOUND = ("structure", "list", "map")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # XML 1.0, production 2
 _SPECIAL = re.compile('[&<>"\x00-\x08\x0b-\x1f\x7f\u0085\u2028\ufffe\uffff]')
+_has_special = _SPECIAL.search
+_UNNAMED = re.compile("[\x00-\x08\x0b-\x1f\x7f\u0085\u2028\ufffe\uffff]")  # of those, what has no name below
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
@@ -56,7 +64,11 @@ def local(name: str) -> str:
 
 def escape(text: str) -> str:
     """Text for content or an attribute; characters that parsers would normalise are written as references."""
-    return _SPECIAL.sub(_reference, text) if _SPECIAL.search(text) else text
+    if _has_special(text) is None:
+        return text
+    for character, name in _NAMED.items():
+        text = text.replace(character, name)
+    return _UNNAMED.sub(_reference, text)
 
 
 def prose(text: str) -> str:
@@ -82,6 +94,13 @@ class XmlCompiler:
         """Value to text, appended to a list; `namespace` is given to roots whose shape has none of its own."""
         with self._lock:
             return self._write(shape, tag, namespace)
+
+    def content_writer(self, shape: StructureShape) -> Write:
+        """The members of a structure, without an element around them."""
+        with self._lock:
+            members, _ = self._members(shape)
+
+        return lambda value, out: _write_members(members, value, out)
 
     # Reading
 
@@ -164,18 +183,24 @@ class XmlCompiler:
         self._writers[key] = compiled
         return compiled
 
-    def _write_structure(self, shape: StructureShape, tag: str, start: str) -> Write:
-        members: list[tuple[str, Any, Write]] = []
-        attributes: list[tuple[str, str, Callable[[Any], str]]] = []
+    def _members(self, shape: StructureShape) -> tuple[list[Member], list[Attribute]]:
+        members: list[Member] = []
+        attributes: list[Attribute] = []
         neutral = fillers(shape)
         for name, member in shape.members.items():
             wire = self._name(member, name)
-            if "location" in member.serialization or member.serialization.get("eventheader"):
+            if outside_answer(member) or member.serialization.get("eventheader"):
                 continue
             if member.serialization.get("xmlAttribute"):
                 attributes.append((name, wire, scalars.writer(member, "iso8601")))
             else:
-                members.append((name, neutral.get(name), self._write(member, wire)))
+                text = None if member.type_name in _COMPOUND else _text(member)
+                opening, closing = f"<{wire}{_namespace(member, None)}>", f"</{wire}>"
+                members.append((name, neutral.get(name), text, opening, closing, self._write(member, wire)))
+        return members, attributes
+
+    def _write_structure(self, shape: StructureShape, tag: str, start: str) -> Write:
+        members, attributes = self._members(shape)
         opening, closing = f"<{start}>", f"</{tag}>"
 
         def write(value: Any, out: list[str]) -> None:
@@ -186,11 +211,7 @@ class XmlCompiler:
                 out.append(f"<{start}" + "".join(f' {wire}="{escape(text)}"' for wire, text in present) + ">")
             else:
                 out.append(opening)
-            get = value.get
-            for name, default, convert in members:
-                item = get(name, default)
-                if item is not None:
-                    convert(item, out)
+            _write_members(members, value, out)
             out.append(closing)
 
         return write
@@ -233,6 +254,18 @@ class XmlCompiler:
         return write
 
 
+def _write_members(members: list[Member], value: Any, out: list[str]) -> None:
+    get, append = value.get, out.append
+    for name, default, text_of, opening, closing, convert in members:
+        item = get(name, default)
+        if item is None:
+            continue
+        if text_of is not None:  # most are scalars: a call less for each
+            append(f"{opening}{text_of(item)}{closing}")
+        else:
+            convert(item, out)
+
+
 def _set(name: str, convert: Read) -> ReadChild:
     def read(child: Element, result: dict[str, Any]) -> None:
         result[name] = convert(child)
@@ -272,11 +305,14 @@ def _scalar_reader(shape: Shape) -> Read:
 
 
 def _scalar_writer(shape: Shape, tag: str, start: str) -> Write:
-    opening, closing = f"<{start}>", f"</{tag}>"
+    opening, closing, text_of = f"<{start}>", f"</{tag}>", _text(shape)
+    return lambda value, out: out.append(f"{opening}{text_of(value)}{closing}")
+
+
+def _text(shape: Shape) -> Text:
     if shape.type_name in ("string", "character"):
-        return lambda value, out: out.append(f"{opening}{escape(str(value))}{closing}")
-    convert = scalars.writer(shape, "iso8601")
-    return lambda value, out: out.append(f"{opening}{convert(value)}{closing}")
+        return lambda value: escape(value if type(value) is str else str(value))
+    return scalars.writer(shape, "iso8601")
 
 
 def _children_only(element: Element) -> Element:
@@ -296,5 +332,4 @@ def _namespace(shape: Shape, default: str | None) -> str:
 
 
 def _reference(match: re.Match[str]) -> str:
-    character = match.group()
-    return _NAMED.get(character) or f"&#x{ord(character):X};"
+    return f"&#x{ord(match.group()):X};"

@@ -35,12 +35,15 @@ class Job:
     """What a training run gets from its surroundings.
 
     `say` prints one line of the job's log at once. `stopping` answers whether the job was told to stop;
-    an algorithm asks it at least once a round.
+    an algorithm asks it at least once a round. `output`: the folder of what it produces beside the model.
+    `checkpoints`: the folder that outlives the job; none where nobody keeps it.
     """
 
     channels: Mapping[str, Channel]
     say: Callable[[str], None] = print
     stopping: Callable[[], bool] = lambda: False
+    output: Path | None = None
+    checkpoints: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,13 @@ def run(algorithm: Algorithm, base: Path, termination: Termination) -> None:
     if len(hosts) > 1:
         raise ClientError(f"The job has {len(hosts)} instances; this algorithm trains on one so far.")
     termination.training = True
-    job = Job(channels=_channels(base), say=say, stopping=lambda: termination.asked)
+    job = Job(
+        channels=_channels(base),
+        say=say,
+        stopping=lambda: termination.asked,
+        output=base / "output" / "data",
+        checkpoints=_checkpoints(base),
+    )
     model = algorithm.fit(parsed.values, job)
     algorithm.save(model, base / "model")
 
@@ -95,6 +101,16 @@ def _channels(base: Path) -> Mapping[str, Channel]:
         )
         for name, one in described.items()
     }
+
+
+def _checkpoints(base: Path) -> Path | None:
+    """The folder of checkpoints, where the job keeps some. Its name is the container's; `base` may lie elsewhere."""
+    named = _object(base / "input" / "config" / "checkpointconfig.json").get("LocalPath")
+    if not named:
+        return None
+    folder = base / Path(str(named)).relative_to("/opt/ml")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _hyperparameters(path: Path) -> dict[str, str]:

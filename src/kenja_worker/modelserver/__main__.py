@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from kenja_worker.modelserver.server import main
+from kenja_worker.modelserver.command import main
 
 sys.exit(main())

@@ -31,12 +31,17 @@ class FrameError(Exception):
 
 
 class Kind(enum.IntEnum):
-    """What a frame is. A ping is answered by a pong with an empty body."""
+    """What a frame is. A ping is answered by a pong with an empty body; a stream by parts and, at its end, an answer."""
 
     INVOKE = 0
     ANSWER = 1
     PING = 2
     PONG = 3
+    STREAM = 4  # an invocation whose answer may come in parts
+    PART = 5  # a piece of an answer's body; the answer that ends it has the rest
+
+
+_KINDS = tuple(Kind)  # by number; calling Kind takes six times as long
 
 
 class Frame(NamedTuple):
@@ -62,16 +67,24 @@ def encode(frame: Frame) -> bytes:
 
 def head(frame: Frame) -> bytes:
     """All bytes but the body's, so that a large body need not be copied."""
-    further = _pack_headers(frame.headers) if frame.headers else b""
-    content_type, accept, attributes = frame.content_type, frame.accept, frame.custom_attributes
-    lengths = (len(content_type), len(accept), len(attributes), len(further))
-    if max(lengths) > MAX_PART:
+    number, kind, body, content_type, accept, attributes, headers, status = frame
+    further = _pack_headers(headers) if headers else b""
+    return _head(number, kind, status, len(body), (content_type, accept, attributes, further))
+
+
+def invocation(number: int, size: int, content_type: bytes, accept: bytes, attributes: bytes) -> bytes:
+    """The head of a request with a body of `size` bytes; for an asker with so many that making a Frame of each counts."""
+    return _head(number, Kind.INVOKE, 0, size, (content_type, accept, attributes, b""))
+
+
+def _head(number: int, kind: int, status: int, size: int, parts: tuple[bytes, bytes, bytes, bytes]) -> bytes:
+    lengths = [len(part) for part in parts]
+    together = sum(lengths)
+    if together > MAX_PART and max(lengths) > MAX_PART:
         raise FrameError(f"a header of a frame has {max(lengths)} bytes; {MAX_PART} are allowed")
-    if len(frame.body) > MAX_BODY:
-        raise FrameError(f"the body of a frame has {len(frame.body)} bytes; {MAX_BODY} are allowed")
-    length = _FIXED + sum(lengths) + len(frame.body)
-    fixed = _HEAD.pack(length, frame.id, frame.kind, frame.status, *lengths)
-    return b"".join((fixed, content_type, accept, attributes, further))
+    if size > MAX_BODY:
+        raise FrameError(f"the body of a frame has {size} bytes; {MAX_BODY} are allowed")
+    return b"".join((_HEAD.pack(_FIXED + together + size, number, kind, status, *lengths), *parts))
 
 
 class FrameReader:
@@ -112,37 +125,30 @@ class FrameReader:
         frames: list[Frame] = []
         start, size = 0, len(data)
         while size - start >= _HEAD.size:
-            length, identifier, kind, status, *parts = _HEAD.unpack_from(data, start)
+            length, number, kind, status, first, second, third, fourth = _HEAD.unpack_from(data, start)
             self._check(length)
             end = start + _LENGTH.size + length
             if end > size:
                 break
-            frames.append(_frame(data[start + _HEAD.size : end], identifier, kind, status, parts))
+            accept_at = start + _HEAD.size + first
+            attributes_at = accept_at + second
+            headers_at = attributes_at + third
+            body_at = headers_at + fourth
+            if body_at > end:
+                raise FrameError("the parts of a frame are longer than the frame")
+            if kind >= len(_KINDS):
+                raise FrameError(f"a frame has the unknown kind {kind}")
+            frames.append(
+                Frame(
+                    number, _KINDS[kind], data[body_at:end], data[start + _HEAD.size : accept_at],
+                    data[accept_at:attributes_at], data[attributes_at:headers_at],
+                    tuple(_unpack_headers(data[headers_at:body_at])) if fourth else (), status,
+                )
+            )  # fmt: skip
             start = end
         if _LENGTH.size <= size - start < _HEAD.size:
             self._check(_LENGTH.unpack_from(data, start)[0])
         return start, frames
-
-
-def _frame(data: bytes, identifier: int, kind: int, status: int, parts: list[int]) -> Frame:
-    if sum(parts) > len(data):
-        raise FrameError("the parts of a frame are longer than the frame")
-    if kind > Kind.PONG:
-        raise FrameError(f"a frame has the unknown kind {kind}")
-    first, second, third, fourth = parts
-    accept_at = first + second
-    attributes_at = accept_at + third
-    body_at = attributes_at + fourth
-    return Frame(
-        identifier,
-        Kind(kind),
-        data[body_at:],
-        data[:first],
-        data[first:accept_at],
-        data[accept_at:attributes_at],
-        tuple(_unpack_headers(data[attributes_at:body_at])) if fourth else (),
-        status,
-    )
 
 
 def _pack_headers(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:

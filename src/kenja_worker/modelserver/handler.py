@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from kenja_worker.modelserver.upgrade import Upgrade
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +52,6 @@ class Handler(Protocol):
 
     def encode(self, answers: Any, invocation: Invocation) -> Answer:
         """The answers to one request. Raises Refused when its `accept` cannot be met."""
+
+    def upgrade(self) -> Upgrade | None:
+        """Begin to make a faster form of the model; None when there is none. Called once, before the first request."""

@@ -1,4 +1,4 @@
-"""A started sandbox as its shim holds it: pipes, ways to end it, what it reports. The three rungs make these; nothing is started here."""
+"""A started sandbox as its shim holds it: pipes, ways to end it, what it reports. The rungs make these; nothing is started here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kenja_worker.shim.processes import descendants, kill_descendants, send
+from kenja_worker.shim.processes import children, descendants, kill_descendants, send
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,15 @@ class BubblewrapChild(Child):
         if self.first:
             send(self.first, signal.SIGKILL)
         send(self.pid, signal.SIGKILL)
+
+
+@dataclass
+class UnshareChild(Child):
+    """The command waits for its only child, our keeper, and forwards no signals; its death is the keeper's."""
+
+    def terminate(self) -> None:
+        for keeper in children(self.pid):
+            send(keeper, signal.SIGTERM)
 
 
 def pipes() -> tuple[Ends, tuple[int, int, int, int]]:

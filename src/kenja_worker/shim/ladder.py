@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kenja_worker.shim import bare, bubblewrap, namespaces, sandbox, system
+from kenja_worker.shim import bare, bubblewrap, namespaces, sandbox, system, unshare
 from kenja_worker.shim.child import Child, Program
 from kenja_worker.shim.files import give_to
 from kenja_worker.shim.limits import Limiter
 from kenja_worker.shim.spec import Spec, SpecError
 
-ISOLATING = ("warm", "unshare", "bubblewrap")
+ISOLATING = ("warm", "namespaces", "bubblewrap", "unshare")
 _START_SECONDS = 60.0  # for mounts and the first process, on a loaded machine
 
 
@@ -70,14 +70,14 @@ def launch(folder: Path, spec: Spec, limiter: Limiter, *, warm: bool) -> Launche
 
 def probe() -> list[Rung]:
     """Every rung by a real trial, best first; what `kenja doctor` shows."""
-    return [_try(name) for name in ("unshare", "bubblewrap", "none")]
+    return [_try(name) for name in ("namespaces", "bubblewrap", "unshare", "none")]
 
 
 def _candidates(spec: Spec, in_process: bool) -> list[str]:
-    own = "warm" if in_process else "unshare"
+    own = "warm" if in_process else "namespaces"
     if spec.rung == "auto":
-        return [own, "bubblewrap", "none"]
-    return [own] if spec.rung in ("warm", "unshare") else [spec.rung]
+        return [own, "bubblewrap", "unshare", "none"]
+    return [own] if spec.rung in ("warm", "namespaces") else [spec.rung]
 
 
 def _program(spec: Spec, limiter: Limiter, warm: bool) -> Program:
@@ -114,6 +114,8 @@ def _start(name: str, folder: Path, spec: Spec, program: Program) -> Child:
     if system.is_privileged():
         for part in sandbox.WRITABLE.values():
             give_to(folder / part, plan.uid, plan.gid)
+    if name == "unshare":
+        return unshare.start(plan, program)
     return namespaces.start(plan, program)
 
 
@@ -146,7 +148,7 @@ def _abandon(child: Child, reason: str) -> None:
 
 def _try(name: str) -> Rung:
     """Run trial.py on one rung: it must see its own folder and must not see a file beside it."""
-    rung = "unshare" if name == "warm" else name
+    rung = "namespaces" if name == "warm" else name
     with tempfile.TemporaryDirectory(prefix="kenja-trial-") as temporary:
         root = Path(temporary)
         secret = root / "secret"

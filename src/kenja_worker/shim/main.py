@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from kenja_worker.shim.child import Child
+from kenja_worker.shim.feeder import Feeders
 from kenja_worker.shim.files import read_beneath, write_atomically
 from kenja_worker.shim.ladder import LaunchError, launch
 from kenja_worker.shim.limits import Limiter, limit
@@ -85,11 +86,13 @@ def _run(folder: Path, spec: Spec, status: Status, signals: Signals, warm: bool)
     log = LogWriter(Path(spec.log_segment))
     limiter = Limiter()
     child: Child | None = None
+    feeders = Feeders()
     try:
         limiter = limit(spec.id, spec.limits)
         groups = "".join(f"{group}\n" for group in set(limiter.folders.values()))
         write_atomically(folder / "groups", groups.encode())  # for whoever cleans up if this process cannot
         metrics = MetricReader(spec.metrics, folder / "metrics.jsonl")
+        feeders.start(folder, spec.pipes)
         launched = launch(folder, spec, limiter, warm=warm)
         child = launched.child
         status.rung, status.limiter = launched.rung, limiter.name
@@ -99,6 +102,9 @@ def _run(folder: Path, spec: Spec, status: Status, signals: Signals, warm: bool)
         outcome = Supervisor(spec, child, log, metrics, signals).run()
         child = None
         _record(folder, status, outcome, limiter)
+        if broken := feeders.end():
+            log.note(broken)
+            status.exit_code, status.failure = status.exit_code or 1, broken[:_FAILURE_LENGTH]
         if status.cause == "launch":
             log.note(f"The job could not be started: {status.stderr_tail}")
         if status.cause == "memory":
@@ -110,6 +116,7 @@ def _run(folder: Path, spec: Spec, status: Status, signals: Signals, warm: bool)
     finally:
         if child is not None:
             child.kill()
+        feeders.end()
         limiter.close()
         log.close()
 

@@ -1,4 +1,4 @@
-"""The rungs "warm" and "unshare": a sandbox from our own system calls. As root with another user for the job, else in a user namespace."""
+"""The rungs "warm" and "namespaces": a sandbox from our own system calls. Root gives the job another user, others a user namespace."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ def start(plan: Plan, program: Program) -> Child:
 
 def _inside(plan: Plan, program: Program, ends: Ends, mapped: tuple[int, int] | None) -> NoReturn:
     """`mapped`: the user and group to keep in a user namespace; None where the shim is root."""
-    owner = (plan.uid, plan.gid) if mapped is None else None
     try:
         close_all_but(ends.numbers())
         reset_signals()
@@ -57,6 +56,19 @@ def _inside(plan: Plan, program: Program, ends: Ends, mapped: tuple[int, int] | 
         ends.wait_for_go()
         if mapped is not None:
             _map_user(*mapped)
+    except BaseException as error:
+        ends.send("failed", error=f"{type(error).__name__}: {error}")
+        os._exit(1)
+    enter(plan, program, ends, change_user=mapped is None)
+
+
+def enter(plan: Plan, program: Program, ends: Ends, *, change_user: bool) -> NoReturn:
+    """From the first process of new namespaces, with the rights to mount: build the root, give the rights up, run the job.
+
+    `change_user`: to the plan's user, where the shim is root; otherwise a user namespace holds the shim's own.
+    """
+    owner = (plan.uid, plan.gid) if change_user else None
+    try:
         build(plan, owner)
         if plan.isolated_network:
             system.bring_up_loopback()

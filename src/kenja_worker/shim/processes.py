@@ -31,18 +31,28 @@ def is_alive(identity_line: str) -> bool:
     return len(words) == 2 and words[0].isdigit() and start_time(int(words[0])) == words[1]
 
 
+def children(pid: int) -> list[int]:
+    return _families().get(pid, [])
+
+
 def descendants(pid: int) -> list[int]:
     """Children, their children and so on, by what /proc shows now."""
-    children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        fields = _stat(int(entry)) if entry.isdigit() else None
-        if fields is not None and fields[0] not in "ZX":
-            children.setdefault(int(fields[1]), []).append(int(entry))
+    families = _families()
     found: list[int] = []
     front = [pid]
     while front:
-        front = [child for parent in front for child in children.get(parent, ())]
+        front = [child for parent in front for child in families.get(parent, ())]
         found.extend(front)
+    return found
+
+
+def _families() -> dict[int, list[int]]:
+    """Parent → its living children, of the whole machine."""
+    found: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        fields = _stat(int(entry)) if entry.isdigit() else None
+        if fields is not None and fields[0] not in "ZX":
+            found.setdefault(int(fields[1]), []).append(int(entry))
     return found
 
 

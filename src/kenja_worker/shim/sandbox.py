@@ -11,7 +11,7 @@ from pathlib import Path
 from kenja_worker.shim.spec import Input, Spec, SpecError
 
 ML, TEMPORARY, RUN, LIBRARY = "/opt/ml", "/tmp", "/run/kenja", "/opt/kenja"
-OWN_RUNG = "unshare"
+OWN_RUNG = "namespaces"
 WRITABLE = {ML: "ml", TEMPORARY: "tmp", RUN: "run"}  # the job's path → the folder inside the job's folder
 
 _SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")

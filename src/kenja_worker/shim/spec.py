@@ -12,8 +12,9 @@ from typing import Any
 VERSION = 1
 KINDS = ("training", "server")
 NETWORKS = ("host", "none")
-RUNGS = ("auto", "warm", "unshare", "bubblewrap", "none")
+RUNGS = ("auto", "warm", "namespaces", "bubblewrap", "unshare", "none")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_CHANNEL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62})")
 _ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 
@@ -26,6 +27,12 @@ class SpecError(ValueError):
 class Input:
     source: str  # a file or folder of the host
     target: str  # where the job sees it, read-only
+
+
+@dataclass(frozen=True)
+class Pipe:
+    channel: str
+    plan: str  # a file of the host: what each epoch delivers, see feeder.Plan
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class Spec:
     readable: tuple[str, ...] = ()
     working_directory: str = "/opt/ml"
     inputs: tuple[Input, ...] = ()
+    pipes: tuple[Pipe, ...] = ()
     network: str = "host"
     hosts: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
@@ -87,6 +95,7 @@ def parse_spec(document: object) -> Spec:
     if missing:
         raise SpecError(f"Members {missing} are missing or empty.")
     values["inputs"] = tuple(_build(Input, item, "inputs") for item in _list(values, "inputs"))
+    values["pipes"] = tuple(_build(Pipe, item, "pipes") for item in _list(values, "pipes"))
     values["metrics"] = tuple(_build(Metric, item, "metrics") for item in _list(values, "metrics"))
     values["limits"] = _build(Limits, values.get("limits", {}), "limits")
     for name in ("argv", "readable", "devices"):
@@ -148,6 +157,10 @@ def _check_paths(spec: Spec) -> None:
     paths += [("readable", path) for path in spec.readable] + [("devices", path) for path in spec.devices]
     for item in spec.inputs:
         paths += [("inputs source", item.source), ("inputs target", item.target)]
+    for pipe in spec.pipes:
+        paths.append(("pipes plan", pipe.plan))
+        if not isinstance(pipe.channel, str) or not _CHANNEL.fullmatch(pipe.channel):
+            raise SpecError(f"pipes has the channel {pipe.channel!r}; a name of letters, digits and ._- is needed.")
     for name, path in paths:
         if not isinstance(path, str) or not path.startswith("/") or ".." in path.split("/") or "\0" in path:
             raise SpecError(f"{name} is {path!r}; it must be an absolute path without '..'.")

@@ -24,7 +24,11 @@ _REQUEST_SECONDS = 5.0  # for a caller to send its line
 _REQUEST_LENGTH = 64 * 1024
 _LOOK_SECONDS = 1.0  # between two looks at the stop flag and the socket
 _BACKLOG = 128
-_HELD_POOLS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_POOLS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_HELD = {
+    **dict.fromkeys(_POOLS, "1"),  # BLAS libraries start their pool when they are loaded
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pandas imports pyarrow, whose allocator has a thread of its own
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -43,8 +47,8 @@ def main(arguments: list[str]) -> int:
 
 def preload(modules: list[str]) -> None:
     """Import them without leaving a thread behind: a fork copies only the thread that forks."""
-    held = {name: os.environ.get(name) for name in _HELD_POOLS}
-    os.environ.update(dict.fromkeys(_HELD_POOLS, "1"))  # BLAS libraries start their pool when they are loaded
+    held = {name: os.environ.get(name) for name in _HELD}
+    os.environ.update(_HELD)
     for name in modules:
         importlib.import_module(name)
     for name, value in held.items():

@@ -95,17 +95,40 @@ def test_get_bucket_location_is_that_of_creation_seen_from_anywhere(
 @pytest.mark.parametrize(
     "extra",
     [
-        {"ACL": "public-read"},
-        {"GrantRead": 'id="x"'},
-        {"ObjectLockEnabledForBucket": True},
-        {"ObjectOwnership": "ObjectWriter"},
-        {"CreateBucketConfiguration": {"Tags": [{"Key": "a", "Value": "b"}]}},
+        {"BucketNamespace": "account-regional"},
+        {"CreateBucketConfiguration": {"Location": {"Type": "AvailabilityZone", "Name": "use1-az1"}}},
     ],
 )
 def test_create_bucket_refuses_what_it_can_not_keep(s3: Any, refused: Any, extra: dict[str, Any]) -> None:
     with refused("NotImplemented", 501):
         s3.create_bucket(Bucket=name(), **extra)
     assert s3.list_buckets()["Buckets"] == []
+
+
+def test_create_bucket_with_tags_has_them_at_once(s3: Any, refused: Any) -> None:
+    mine, tags = name(), [{"Key": "a", "Value": "b"}]
+    s3.create_bucket(Bucket=mine, CreateBucketConfiguration={"Tags": tags})
+    assert s3.get_bucket_tagging(Bucket=mine)["TagSet"] == tags
+    with refused("InvalidTag", 400):
+        s3.create_bucket(Bucket=name(), CreateBucketConfiguration={"Tags": tags + tags})
+    assert [found["Name"] for found in s3.list_buckets()["Buckets"]] == [mine]
+
+
+def test_a_bucket_that_is_made_anew_has_no_configuration_of_the_old_one(s3: Any, bucket: str, refused: Any) -> None:
+    s3.create_bucket(Bucket=(mine := name()))
+    s3.put_bucket_tagging(Bucket=mine, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    s3.put_bucket_encryption(
+        Bucket=mine,
+        ServerSideEncryptionConfiguration={
+            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]
+        },
+    )
+    s3.delete_bucket(Bucket=mine)
+    s3.create_bucket(Bucket=mine)
+    with refused("NoSuchTagSet", 404):
+        s3.get_bucket_tagging(Bucket=mine)
+    rules = s3.get_bucket_encryption(Bucket=mine)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
 
 
 def test_delete_bucket_only_when_empty(s3: Any, bucket: str, refused: Any) -> None:
@@ -142,4 +165,10 @@ def test_head_bucket_waiters_end(s3: Any, bucket: str) -> None:
 
 def test_an_unserved_operation_says_so(s3: Any, bucket: str, refused: Any) -> None:
     with refused("UnsupportedOperationException", 501):
-        s3.get_bucket_policy(Bucket=bucket)
+        s3.put_bucket_replication(
+            Bucket=bucket,
+            ReplicationConfiguration={
+                "Role": "arn:aws:iam::111111111111:role/r",
+                "Rules": [{"Status": "Enabled", "Destination": {"Bucket": "arn:aws:s3:::other"}}],
+            },
+        )

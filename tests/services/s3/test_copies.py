@@ -60,9 +60,9 @@ def test_copy_object_refuses_bad_sources(
     with refused("InvalidArgument", 400):
         s3.copy_object(Bucket=bucket, Key="b", CopySource="nothing")
     with refused("NoSuchVersion", 404):
+        s3.copy_object(Bucket=bucket, Key="b", CopySource={**source, "VersionId": "0" * 32})
+    with refused("InvalidArgument", 400):
         s3.copy_object(Bucket=bucket, Key="b", CopySource={**source, "VersionId": "v"})
-    with refused("NotImplemented", 501):
-        s3.copy_object(Bucket=bucket, Key="b", CopySource=source, ServerSideEncryption="aws:kms", SSEKMSKeyId="k")
     stranger = another(server.new_account())
     theirs = f"{bucket[:40]}-theirs"
     stranger.create_bucket(Bucket=theirs)
@@ -99,10 +99,35 @@ def test_upload_part_copy_takes_ranges(s3: Any, bucket: str, refused: Any) -> No
             **place, UploadId=upload, PartNumber=number, CopySource=source, CopySourceRange=span
         )
         parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
-    for span in (f"bytes=0-{len(data)}", "bytes=5-", "nonsense", "bytes=5-4"):
-        with refused("InvalidArgument", 400):
+    for span, code, status in (
+        ("bytes=5-", "InvalidArgument", 400),
+        ("nonsense", "InvalidArgument", 400),
+        (f"bytes=0-{len(data)}", "InvalidRange", 416),
+        ("bytes=5-4", "InvalidRange", 416),
+    ):
+        with refused(code, status):
             s3.upload_part_copy(**place, UploadId=upload, PartNumber=3, CopySource=source, CopySourceRange=span)
     with refused("NoSuchUpload", 404):
         s3.upload_part_copy(**place, UploadId="none", PartNumber=3, CopySource=source)
     s3.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": parts})
     assert s3.get_object(**place)["Body"].read() == data
+
+
+def _copied(another: Any, bucket: str, header: str) -> Any:
+    s3 = another()
+    s3.meta.events.register(
+        "before-call.s3.CopyObject", lambda params, **_: params["headers"].update({"x-amz-copy-source": header})
+    )
+    return s3.copy_object(Bucket=bucket, Key="to", CopySource={"Bucket": bucket, "Key": "x"})
+
+
+def test_copy_object_takes_a_source_that_is_encoded_with_its_slash(
+    s3: Any, another: Any, bucket: str, source: dict[str, str], refused: Any
+) -> None:
+    for header in (f"{bucket}%2Ffrom%20%C3%A9%2Fa%2Bb", f"%2F{bucket}/from%20%C3%A9/a%2Bb"):
+        _copied(another, bucket, header)
+        assert s3.get_object(Bucket=bucket, Key="to")["Body"].read() == b"original"
+        s3.delete_object(Bucket=bucket, Key="to")
+    for header in (f"{bucket}/a%ff", bucket, f"{bucket}/", "/", "%2F"):
+        with refused("InvalidArgument", 400):
+            _copied(another, bucket, header)

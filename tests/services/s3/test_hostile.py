@@ -31,6 +31,35 @@ HOSTILE = [
     ("POST", "/{bucket}?delete"),
     ("POST", "/{bucket}/a?uploadId=none"),
     ("PUT", "/{bucket}?acl"),
+    *(
+        ("PUT", "/{bucket}?" + name)
+        for name in (
+            "cors",
+            "tagging",
+            "policy",
+            "lifecycle",
+            "encryption",
+            "publicAccessBlock",
+            "ownershipControls",
+            "object-lock",
+            "logging",
+            "website",
+            "accelerate",
+            "requestPayment",
+            "notification",
+            "versioning",
+            "analytics",
+            "metrics&id=a",
+            "inventory&id=%00",
+            "intelligent-tiering&id=a",
+            "replication",
+        )
+    ),
+    ("GET", "/{bucket}?analytics&continuation-token=%FF"),
+    ("GET", "/{bucket}?metrics&id=%00"),
+    ("POST", "/{bucket}"),
+    ("OPTIONS", "/{bucket}%00"),
+    ("OPTIONS", "/%FF/a"),
     ("PATCH", "/{bucket}/a"),
 ]
 

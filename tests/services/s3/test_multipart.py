@@ -7,11 +7,13 @@ import hashlib
 import io
 import os
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
 
 MEBIBYTE = 1024 * 1024
 
@@ -152,10 +154,7 @@ def test_create_multipart_upload_with_a_checksum_of_the_full_object(
         s3.create_multipart_upload(**place, ChecksumAlgorithm="CRC64NVME", ChecksumType="COMPOSITE")
 
 
-def test_create_multipart_upload_refuses_what_would_protect(s3: Any, place: dict[str, str], refused: Any) -> None:
-    for extra in ({"SSEKMSKeyId": "k", "ServerSideEncryption": "aws:kms"}, {"ACL": "public-read"}, {"Tagging": "a=b"}):
-        with refused("NotImplemented", 501):
-            s3.create_multipart_upload(**place, **extra)
+def test_create_multipart_upload_needs_a_bucket(s3: Any, refused: Any) -> None:
     with refused("NoSuchBucket", 404):
         s3.create_multipart_upload(Bucket="no-such-bucket-at-all", Key="a")
 
@@ -214,3 +213,38 @@ def test_list_multipart_uploads_pages_and_groups(s3: Any, bucket: str, refused: 
         MultipartUpload={"Parts": parts_of(s3, {"Bucket": bucket, "Key": "a"}, made[0][1], b"x")},
     )
     assert "a" not in [upload["Key"] for upload in s3.list_multipart_uploads(Bucket=bucket)["Uploads"]]
+
+
+@pytest.mark.parametrize("aborts", [False, True])
+def test_complete_multipart_upload_by_several_at_once(s3: Any, place: dict[str, str], aborts: bool) -> None:
+    def outcome(call: Any, **arguments: Any) -> str:
+        try:
+            call(**place, **arguments)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "done"
+
+    for number in range(6):
+        upload = s3.create_multipart_upload(**place)["UploadId"]
+        listed = {"Parts": parts_of(s3, place, upload, b"%d" % number)}
+        with ThreadPoolExecutor(5) as pool:
+            told = [
+                pool.submit(outcome, s3.complete_multipart_upload, UploadId=upload, MultipartUpload=listed)
+                for _ in range(4)
+            ]
+            ended = pool.submit(outcome, s3.abort_multipart_upload, UploadId=upload) if aborts else None
+            outcomes = {each.result() for each in told}
+        aborted = ended is not None and ended.result() == "done"
+        assert outcomes == ({"NoSuchUpload"} if aborted else {"done"})
+        if not aborted:
+            assert s3.get_object(**place)["Body"].read() == b"%d" % number
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=place["Bucket"])
+
+
+def test_get_object_of_a_part_that_no_upload_can_have_is_refused(s3: Any, place: dict[str, str], refused: Any) -> None:
+    s3.put_object(**place, Body=b"x")
+    for number, expected, status in ((0, "InvalidArgument", 400), (10_001, "InvalidArgument", 400)):
+        with refused(expected, status):
+            s3.get_object(**place, PartNumber=number)
+    with refused("InvalidPartNumber", 416):
+        s3.get_object(**place, PartNumber=2)

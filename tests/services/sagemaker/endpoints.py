@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import os
 import socket
 import tarfile
 import uuid
@@ -112,7 +113,12 @@ class Hosting:
     def settled(self, name: str) -> dict[str, Any]:
         """The description of an endpoint that is no longer being created."""
         found: dict[str, Any] = wait_until(
-            lambda: (d := self.sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] != "Creating" and d, 60
+            lambda: (
+                (d := self.sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"]
+                not in ("Creating", "Updating")
+                and d
+            ),
+            60,
         )
         return found
 
@@ -200,7 +206,13 @@ def replicas(server: RunningServer, name: str) -> dict[str, int]:
 
 
 def payload(shim: int) -> int:
-    """The model server itself: the last of the line of children below its shim."""
-    while children := Path(f"/proc/{shim}/task/{shim}/children").read_text().split():
+    """The model server itself: the last of the line of children below its shim, without the nice one that converts its model."""
+    while children := [
+        child for child in Path(f"/proc/{shim}/task/{shim}/children").read_text().split() if not is_nice(child)
+    ]:
         shim = int(children[-1])
     return shim
+
+
+def is_nice(pid: str) -> bool:
+    return os.getpriority(os.PRIO_PROCESS, int(pid)) > 5

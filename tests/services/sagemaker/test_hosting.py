@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import tarfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -44,6 +45,9 @@ def shared(server: RunningServer) -> Hosting:
     made = open_hosting(server, server.new_account())
     made.deploy("live", count=2)
     return made
+
+
+OLD = "811284229777.dkr.ecr.us-east-1.amazonaws.com/xgboost:1"
 
 
 def refused(call: Callable[..., Any], **request: Any) -> str:
@@ -173,14 +177,18 @@ def test_missing_model_data_fails_the_endpoint(hosting: Hosting) -> None:
     ("changes", "reason"),
     [
         ({"PrimaryContainer": {"Image": "123.dkr.ecr.us-east-1.amazonaws.com/own:1"}}, "No runtime stands in"),
-        ({"PrimaryContainer": {"Image": SKLEARN, "ModelDataUrl": "s3://b/k"}}, "not supported yet"),
+        ({"PrimaryContainer": {"Image": SKLEARN}}, "ModelDataUrl is missing"),
         ({"PrimaryContainer": {"Image": IMAGE}}, "ModelDataUrl is missing"),
         ({"PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": "s3://bucket"}}, "must be s3://bucket/key"),
         ({"PrimaryContainer": {"ModelDataUrl": "s3://b/k"}}, "Image is missing"),
         ({"PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": "s3://b/k", "Mode": "MultiModel"}}, "MultiModel"),
         (
-            {"PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": "s3://b/k", "Environment": {"SAGEMAKER_PROGRAM": "i.py"}}},
-            "SAGEMAKER_PROGRAM",
+            {"PrimaryContainer": {"Image": OLD, "ModelDataUrl": "s3://b/k", "Environment": {"SAGEMAKER_PROGRAM": "i.py"}}},
+            "runs no script",
+        ),
+        (
+            {"PrimaryContainer": {"Image": IMAGE, "Environment": {"SAGEMAKER_SUBMIT_DIRECTORY": "s3://only-a-bucket"}}},
+            "SAGEMAKER_SUBMIT_DIRECTORY is 's3://only-a-bucket'",
         ),
         ({"PrimaryContainer": {"ModelPackageName": "group/1"}}, "ModelPackageName"),
         ({"Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://b/k"}] * 2}, "one container"),
@@ -203,7 +211,6 @@ def test_create_model_refuses(hosting: Hosting, changes: dict[str, Any], reason:
     ("variant", "request_", "reason"),
     [
         ({"ModelName": "absent"}, {}, 'Could not find model "arn:aws:sagemaker:us-east-1:'),
-        ({"InitialInstanceCount": 3}, {}, "at most 2"),
         ({"InitialInstanceCount": 0}, {}, "greater than or equal to 1"),
         ({"InstanceType": "ml.none.large"}, {}, "enum value set"),
         ({"InstanceType": None}, {}, "no InstanceType"),
@@ -233,11 +240,22 @@ def test_create_endpoint_config_refuses(
     assert reason in refused(hosting.sagemaker.create_endpoint_config, **request)
 
 
-def test_two_variants_are_refused(hosting: Hosting) -> None:
+def test_more_instances_than_a_machine_takes_are_refused(hosting: Hosting) -> None:
     hosting.model("m")
-    variants = [hosting.variant("m"), hosting.variant("m", VariantName="B")]
+    variants = [
+        hosting.variant("m", InitialInstanceCount=11),
+        hosting.variant("m", VariantName="B", InitialInstanceCount=10),
+    ]
+    with pytest.raises(ClientError, match="wants 21 instances; 20 are allowed") as caught:
+        hosting.sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=variants)
+    assert caught.value.response["Error"]["Code"] == "ResourceLimitExceeded"
+
+
+def test_two_variants_of_one_name_are_refused(hosting: Hosting) -> None:
+    hosting.model("m")
+    variants = [hosting.variant("m"), hosting.variant("m", VariantName="B"), hosting.variant("m")]
     call = hosting.sagemaker.create_endpoint_config
-    assert "one variant" in refused(call, EndpointConfigName="c", ProductionVariants=variants)
+    assert "'AllTraffic' more than once" in refused(call, EndpointConfigName="c", ProductionVariants=variants)
 
 
 def test_duplicates_are_refused_in_awss_words(hosting: Hosting, shared: Hosting) -> None:
@@ -273,13 +291,18 @@ def test_what_is_not_there_is_told_in_awss_words(hosting: Hosting) -> None:
     hosting.config("c", hosting.model("m"))
     sagemaker.delete_model(ModelName="m")
     assert "Could not find model" in refused(sagemaker.create_endpoint, EndpointName="e", EndpointConfigName="c")
-    with pytest.raises(ClientError) as caught:
-        sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="c")
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+    assert 'Could not find endpoint "' in refused(sagemaker.update_endpoint, EndpointName="e", EndpointConfigName="c")
+    assert 'Could not find endpoint "' in refused(
+        sagemaker.update_endpoint_weights_and_capacities, EndpointName="e",
+        DesiredWeightsAndCapacities=[{"VariantName": "A", "DesiredWeight": 1}],
+    )  # fmt: skip
 
 
 def test_both_replicas_serve_and_a_stuck_one_holds_up_only_its_own_requests(shared: Hosting) -> None:
     table = rows(2)
+    described = lambda: shared.sagemaker.describe_endpoint(EndpointName="live")  # noqa: E731
+    wait_until(lambda: described()["ProductionVariants"][0]["CurrentInstanceCount"] == 2)
+    time.sleep(1.5)  # seconds; another test may have replaced one, and a routing table is at most a second old
     for shim in replicas(shared.server, "live").values():
         stuck = payload(shim)
         os.kill(stuck, signal.SIGSTOP)

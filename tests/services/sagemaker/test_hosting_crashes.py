@@ -7,12 +7,12 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.conftest import RunningServer, serving, wait_until
 from tests.services.sagemaker.endpoints import (
@@ -25,6 +25,7 @@ from tests.services.sagemaker.endpoints import (
     replicas,
     rows,
 )
+from tests.services.sagemaker.traffic import Traffic
 
 pytestmark = pytest.mark.crash
 TABLE = rows(2)
@@ -37,38 +38,6 @@ def hosting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosting]:
         made = open_hosting(server, server.keys)
         made.deploy("live", count=2)
         yield made
-
-
-class Traffic:
-    """Clients that ask all the time; every answer is checked."""
-
-    def __init__(self, hosting: Hosting, name: str = "live", clients: int = 4) -> None:
-        self.good = 0
-        self.bad: list[str] = []
-        self._hosting, self._name = hosting, name
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                assert np.allclose(self._hosting.predict(self._name, TABLE), expected(TABLE), atol=1e-6)
-                self.good += 1
-            except ClientError as error:
-                self.bad.append(error.response["Error"]["Code"])
-            except BotoCoreError as error:
-                self.bad.append(type(error).__name__)
-                time.sleep(0.05)
 
 
 def status(hosting: Hosting, name: str = "live") -> str:
@@ -87,7 +56,7 @@ def test_a_killed_replica_costs_only_what_it_held_and_comes_back(hosting: Hostin
     wait_until(lambda: hosting.ready("live") == 2)
     before = replicas(hosting.server, "live")
     folder, shim = next(iter(before.items()))
-    with Traffic(hosting) as traffic:
+    with Traffic(hosting, "live", [expected(TABLE)]) as traffic:
         wait_until(lambda: traffic.good > 20)
         os.kill(shim if victim == "shim" else payload(shim), signal.SIGKILL)
         seen = traffic.good
@@ -100,9 +69,44 @@ def test_a_killed_replica_costs_only_what_it_held_and_comes_back(hosting: Hostin
     assert status(hosting) == "InService"
 
 
+def test_a_replica_killed_under_load_costs_no_more_than_was_in_flight_and_every_other_answer_is_right(
+    hosting: Hosting,
+) -> None:
+    """Raw connections, each with one request under way all the time: at most so many can be lost."""
+    clients = 32
+    wait_until(lambda: hosting.ready("live") == 2)
+    request, truth = hosting.signed("live", csv(TABLE)), expected(TABLE)
+    stop, codes = threading.Event(), []
+
+    def ask() -> None:
+        with hosting.connection() as wire:
+            while not stop.is_set():
+                wire.send(request)
+                code, _, body = wire.answer()
+                assert code != 200 or np.allclose([float(word) for word in body.split(b",")], truth, atol=1e-6)
+                codes.append(code)
+
+    with ThreadPoolExecutor(clients) as pool:
+        asking = [pool.submit(ask) for _ in range(clients)]
+        try:
+            wait_until(lambda: len(codes) > 500)
+            folder, shim = next(iter(replicas(hosting.server, "live").items()))
+            os.kill(payload(shim), signal.SIGKILL)
+            wait_until(lambda: hosting.ready("live") == 2 and folder not in replicas(hosting.server, "live"))
+            seen = len(codes)
+            wait_until(lambda: len(codes) > seen + 500)
+        finally:
+            stop.set()
+        for call in asking:
+            call.result()
+    lost = [code for code in codes if code != 200]
+    assert set(lost) <= {424}  # ModelError; nothing is unavailable while the other one serves
+    assert len(lost) <= clients
+
+
 def test_all_replicas_killed_is_told_as_unavailable_until_they_are_back(hosting: Hosting) -> None:
     wait_until(lambda: hosting.ready("live") == 2)
-    with Traffic(hosting, clients=2) as traffic:
+    with Traffic(hosting, "live", [expected(TABLE)], clients=2) as traffic:
         for shim in replicas(hosting.server, "live").values():
             os.kill(shim, signal.SIGKILL)
         wait_until(lambda: "ServiceUnavailable" in traffic.bad)
@@ -115,7 +119,7 @@ def test_all_replicas_killed_is_told_as_unavailable_until_they_are_back(hosting:
 def test_a_killed_reconciler_interrupts_nothing_and_its_replicas_are_adopted(hosting: Hosting) -> None:
     wait_until(lambda: hosting.ready("live") == 2)
     before = replicas(hosting.server, "live")
-    with Traffic(hosting) as traffic:
+    with Traffic(hosting, "live", [expected(TABLE)]) as traffic:
         old = hosting.server.children()["reconciler"]
         os.kill(old, signal.SIGKILL)
         wait_until(lambda: hosting.server.children().get("reconciler", old) != old)
@@ -131,7 +135,7 @@ def test_a_killed_reconciler_interrupts_nothing_and_its_replicas_are_adopted(hos
 def test_a_killed_gateway_comes_back_and_the_replicas_do_not_notice(hosting: Hosting) -> None:
     wait_until(lambda: hosting.ready("live") == 2)
     before = replicas(hosting.server, "live")
-    with Traffic(hosting) as traffic:
+    with Traffic(hosting, "live", [expected(TABLE)]) as traffic:
         wait_until(lambda: traffic.good > 10)
         os.kill(hosting.server.children()["gateway"], signal.SIGKILL)
         seen = traffic.good

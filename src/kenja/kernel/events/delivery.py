@@ -8,11 +8,14 @@ BATCH = 100  # events a step
 
 
 def step(kernel: Kernel) -> int:
-    """Deliver a batch; the number of events that left the outbox.
+    """Deliver a batch of each outbox; the number of events that left the outbox.
 
     No service registers a target yet, so every event is delivered as soon as it is read.
     """
-    events = kernel.outbox.pending(BATCH)
-    if events:
-        kernel.outbox.delivered([event.id for event in events])
-    return len(events)
+    count = 0
+    for outbox in (kernel.outbox, kernel.objects.outbox):
+        events = outbox.pending(BATCH)
+        if events:
+            outbox.delivered([event.id for event in events])
+        count += len(events)
+    return count

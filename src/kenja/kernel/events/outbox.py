@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Table, delete, insert, select
 
 from kenja.core.clock import Clock
 from kenja.kernel.database import Database
@@ -31,9 +31,11 @@ class Event:
 class Outbox:
     """Append inside the change's own transaction; `pending` and `delivered` are the delivery loop's."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, table: Table = OUTBOX) -> None:
+        """`table` has the columns of OUTBOX: a busy subsystem has one in its own database."""
         self._database = database
         self._clock = clock
+        self._table = table
 
     def append(
         self, scope: Scope, source: str, detail_type: str, resources: Sequence[str], detail: Mapping[str, Any]
@@ -49,12 +51,12 @@ class Outbox:
             "detail": documents.dumps(dict(detail)),
         }
         with self._database.transaction() as connection:
-            connection.execute(insert(OUTBOX), values)
+            connection.execute(insert(self._table), values)
 
     def pending(self, limit: int = 100) -> list[Event]:
         """The oldest events that were not delivered yet."""
         with self._database.reading() as connection:
-            rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.id).limit(limit)).all()
+            rows = connection.execute(select(self._table).order_by(self._table.c.id).limit(limit)).all()
         return [
             Event(
                 row.id, row.at, Scope(row.account, row.region), row.source, row.detail_type,
@@ -66,4 +68,4 @@ class Outbox:
     def delivered(self, ids: Sequence[int]) -> None:
         """Forget events that reached every target that wants them."""
         with self._database.transaction() as connection:
-            connection.execute(delete(OUTBOX).where(OUTBOX.c.id.in_(list(ids))))
+            connection.execute(delete(self._table).where(self._table.c.id.in_(list(ids))))

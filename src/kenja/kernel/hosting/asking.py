@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
+from kenja.core import unixsocket
 from kenja_worker.modelserver.frames import Frame, FrameError, FrameReader, Kind, encode
 
 _READ = 1 << 18  # bytes taken at once
@@ -21,24 +22,26 @@ class NoAnswer(Exception):  # noqa: N818 - what is the matter
 
 
 def connect(path: Path) -> socket.socket:
-    """A connection to a Unix socket, through its folder's descriptor because a socket's path may have 107 bytes only.
-
-    Does not wait: a listening socket takes a connection at once. Raises OSError.
-    """
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    """A connection to a Unix socket. Does not wait: a listening socket takes a connection at once. Raises OSError."""
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        line.connect(f"/proc/self/fd/{folder}/{path.name}")
+        with unixsocket.address(path) as place:
+            line.connect(place)
     except BaseException:
         line.close()
         raise
-    finally:
-        os.close(folder)
     return line
 
 
 def ask(path: Path, request: Frame, seconds: float) -> Frame:
     """The answer of the replica behind a socket. Raises NoAnswer."""
+    for frame in frames(path, request, seconds):
+        return frame
+    raise NoAnswer("the replica closed the connection", sent=True)
+
+
+def frames(path: Path, request: Frame, seconds: float) -> Iterator[Frame]:
+    """Parts of an answer and, last, the answer, each within so many seconds. Raises NoAnswer."""
     try:
         line = connect(path)
     except OSError as error:
@@ -52,8 +55,10 @@ def ask(path: Path, request: Frame, seconds: float) -> Frame:
                 data = line.recv(_READ)
                 if not data:
                     raise NoAnswer("the replica closed the connection", sent=True)
-                if answers := reader.feed(data):
-                    return answers[0]
+                for frame in reader.feed(data):
+                    yield frame
+                    if frame.kind is not Kind.PART:
+                        return
         except TimeoutError as error:
             raise NoAnswer(f"no answer within {seconds:g} s", sent=True, late=True) from error
         except (OSError, FrameError) as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from kenja.kernel.hosting.asking import connect
-from kenja_worker.modelserver.frames import Frame, FrameError, FrameReader, Kind, head
+from kenja_worker.modelserver.frames import Frame, FrameError, FrameReader, invocation
 
 TIMEOUT = 60.0  # seconds for an answer; SageMaker Runtime API reference, InvokeEndpoint
 SWEEP = 0.5  # seconds between two looks for requests that are late
@@ -71,11 +71,11 @@ class _Line(asyncio.Protocol):
         """Queue a request; all that are queued in one turn of the loop are written at once."""
         self._last = number = self._last % _MAX_ID + 1
         size = len(request.body)
-        frame = Frame(number, Kind.INVOKE, *request)
+        before = invocation(number, size, *request[1:])
         if size > COPY:
-            self._unsent += (head(frame), request.body)
+            self._unsent += (before, request.body)
         else:
-            self._unsent.append(head(frame) + request.body)
+            self._unsent.append(before + request.body)
         self.pending[number] = (receiver, self._loop.time() + TIMEOUT, size)
         self.bytes += size
         if not self._unsent_ids and self._transport is not None:
@@ -164,9 +164,8 @@ class Exchange:
         place: Path | None = None
         self._turn += 1
         for number in range(len(sockets)):
-            socket = sockets[
-                (number + self._turn) % len(sockets)
-            ]  # of replicas with equally little to do, another each time
+            # of replicas with equally little to do, another each time
+            socket = sockets[(number + self._turn) % len(sockets)]
             if avoid and socket in avoid:
                 continue
             line = self._lines.get(socket)

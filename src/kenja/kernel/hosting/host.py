@@ -20,7 +20,7 @@ SOCKET = "model.sock"  # in the replica's run folder; it appears when the model 
 class Replica:
     """One replica as its host sees it, in a context that acts as the resource's role.
 
-    `folder` is the attempt's own; `shared` belongs to all replicas of the resource and lives as long as it.
+    `folder` is the attempt's own; `shared` belongs to all replicas of the resource's revision and lives as long as they do.
     """
 
     context: Context
@@ -35,19 +35,20 @@ class Host(Protocol):
 
     name: str
     wanted: frozenset[str]  # states of the resource in which its replicas are to run
+    waiting: frozenset[str]  # those of them in which it waits for all replicas of its newest revision
     leaving: str  # the state in which the resource goes away once its replicas have ended
 
-    def role(self, record: Record) -> str:
-        """The ARN of the role on whose behalf the replicas act."""
+    def role(self, record: Record, row: ReplicaRow) -> str:
+        """The ARN of the role on whose behalf a replica acts."""
 
     def prepare(self, replica: Replica) -> Plan:
         """Stage the model and say what to run; its socket must appear as SOCKET. Raises JobFailed."""
 
-    def opened(self, context: Context, record: Record) -> bool:
-        """All replicas answer for the first time; called in a transaction. False when the resource moved on meanwhile."""
+    def opened(self, context: Context, record: Record, revision: int) -> None:
+        """All replicas of a revision answer and have all requests; called in a transaction."""
 
-    def failed(self, context: Context, record: Record, reason: str) -> None:
-        """A resource whose replicas never served can not serve; called in a transaction. `reason` is a sentence."""
+    def failed(self, context: Context, record: Record, revision: int, reason: str) -> None:
+        """A revision that never served can not serve; called in a transaction. `reason` is a sentence."""
 
     def gone(self, context: Context, record: Record) -> None:
         """All replicas of a leaving resource have ended; called in a transaction."""

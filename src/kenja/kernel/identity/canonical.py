@@ -24,7 +24,7 @@ def path(raw: str) -> str:
         elif segment not in ("", "."):
             kept.append(segment)
     tail = "/" if raw.endswith("/") and kept else ""
-    return quote(("/" + "/".join(kept) + tail).encode("utf-8", "replace"), safe="/~")
+    return quote(octets("/" + "/".join(kept) + tail), safe="/~")
 
 
 def query(pairs: Iterable[tuple[str, str]]) -> str:
@@ -48,6 +48,11 @@ def loose(lines: str) -> bool:
     return "  " in lines or "\t" in lines or ": " in lines or " \n" in lines
 
 
+def loose_octets(lines: bytes) -> bool:
+    """`loose` for what was not decoded."""
+    return b"  " in lines or b"\t" in lines or b": " in lines or b" \n" in lines
+
+
 def header(value: str) -> str:
     """A header's value without spaces at the ends and with single ones inside."""
     if "  " in value or "\t" in value:
@@ -64,4 +69,4 @@ def octets(text: str) -> bytes:
 
 
 def _encoded(text: str) -> str:
-    return text if _PLAIN_QUERY.fullmatch(text) else quote(text.encode("utf-8", "replace"), safe="-_.~%")
+    return text if _PLAIN_QUERY.fullmatch(text) else quote(octets(text), safe="-_.~%")

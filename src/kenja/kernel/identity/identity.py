@@ -19,7 +19,8 @@ from kenja.core.clock import Clock, utc
 from kenja.core.config import DEFAULT_ACCOUNT
 from kenja.core.errors import ServiceError
 from kenja.kernel.context import Principal
-from kenja.kernel.identity import accounts, actions, policies, roles, sigv2, sigv4
+from kenja.kernel.identity import accounts, actions, bearer, forms, policies, roles, sigv2, sigv4
+from kenja.kernel.identity.acquaintances import Acquaintances
 from kenja.kernel.identity.keyring import KeyRing
 from kenja.kernel.identity.policies import Decision, Policy
 from kenja.kernel.identity.proof import Authenticated, Expected, Incoming
@@ -48,6 +49,7 @@ class Identity:
         self._store = store
         self._clock = clock
         self._accounts = accounts.Accounts(store)
+        self._acquaintances = Acquaintances()
 
     @cached_property
     def _sessions(self) -> Sessions:
@@ -104,6 +106,13 @@ class Identity:
         text = "Access Denied" if expected.dialect == "s3" else "Request is missing Authentication Token"
         raise refusal(expected.dialect, "missing", text)
 
+    def verify_form(self, fields: Mapping[str, str]) -> tuple[Principal, str]:
+        """Who signed the policy of a browser's form, and for which region. Raises ServiceError as S3 words it.
+
+        `fields` have lower-case names; `policy` is one of them.
+        """
+        return forms.verify(fields, self._ring, self._clock.wall())
+
     def verify_fast(
         self,
         method: str,
@@ -118,15 +127,19 @@ class Identity:
 
         For services other than S3, signed by header. Raises ServiceError. Repeated headers must be joined by b",".
         """
+        now = self._clock.wall()
+        if not query:
+            caller = self._acquaintances.recognise(service, method, path, headers, body, now)
+            if caller is not None:
+                return caller
         view = _ByteHeaders(headers)
-        proof, held, claim = sigv4.prove(
-            method, path, query, view, self._ring, Expected(dialect, service), self._clock.wall()
-        )
+        proof, held, claim = sigv4.prove(method, path, query, view, self._ring, Expected(dialect, service), now)
         payload = view.get("x-amz-content-sha256", "")
         actual = hashlib.sha256(body).hexdigest() if payload != "UNSIGNED-PAYLOAD" else payload
         proof.check(payload or actual)
         if payload and payload != actual:
             raise refusal(dialect, "payload", "The 'x-amz-content-sha256' header does not match the body.")
+        self._acquaintances.learn(headers, claim, held, proof.signing_key)
         return held.principal, claim.region
 
     # Sessions
@@ -148,6 +161,26 @@ class Identity:
         role = roles.find(self._store, account, roles.DEFAULT_ROLE)
         assert role is not None
         return self.begin_session(account, roles.DEFAULT_ROLE, role.body["RoleId"], session, SHELL_SESSION)
+
+    # Bearer tokens
+
+    def bearer_token(self, account: str, region: str, duration: float = bearer.LIFE) -> str:
+        """A token that acts as the account's KenjaExecutionRole. Raises ValueError for no account."""
+        principal = self.execution_role_session(account, "bearer").principal
+        return bearer.issue(self._sessions, principal, region, self._clock.wall() + duration)
+
+    def bear(self, token: str, dialect: Dialect, *, secure: bool) -> tuple[Principal, str]:
+        """Who bears a token, and its region. Raises ServiceError, also when it did not come over TLS."""
+        found = bearer.accept(self._sessions, token, dialect, self._clock.wall(), secure=secure)
+        return found.principal, found.region
+
+    def knows_bearer(self, token: str) -> bool:
+        """Whether a token is one of this platform's."""
+        try:
+            bearer.read(self._sessions, token)
+        except BadToken:
+            return False
+        return True
 
     def service_session(self, role_arn: str, service_name: str) -> Principal:
         """The principal as which a service acts on a role's behalf. Raises ValueError for what is no role's ARN."""
@@ -204,6 +237,10 @@ class Identity:
 
     def authorize(self, context: Context, request: Mapping[str, Any]) -> None:
         """The step that every call passes. Raises the service's access-denied error."""
+        if context.principal.anonymous:
+            if not context.service.judges_anonymous:
+                raise context.error("denied", "Access Denied")
+            return
         action = actions.action(context.service.arn_service, context.operation)
         if action in actions.ALWAYS_ALLOWED:
             return

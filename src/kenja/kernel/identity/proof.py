@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from kenja.kernel.context import Principal
 from kenja.kernel.identity import canonical
 from kenja.kernel.identity.chunks import ChunkVerifier
 from kenja.kernel.identity.refusals import Dialect, refusal
+from kenja.kernel.identity.signer import Signer
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
@@ -63,7 +65,7 @@ class Proof:
         """Raises the service's mismatch unless this signature covers `payload`, a hash or AWS's word for none."""
         request = canonical.octets(self.head + payload)
         text = f"{ALGORITHM}\n{self.timestamp}\n{self.scope}\n{sha256(request).hexdigest()}"
-        wanted = hmac.digest(self.signing_key, text.encode(), "sha256").hex()
+        wanted = _signer(self.signing_key).sign(text.encode())
         if not self.signature.isascii() or not hmac.compare_digest(wanted, self.signature):
             raise self._mismatch(self.head + payload, text)
 
@@ -88,6 +90,11 @@ class Proof:
             )
         hints = f"The canonical string for this request is\n'{request}'\n\nThe string to sign is\n'{text}'"
         return refusal(self.dialect, "mismatch", f"{message}\n\n{hints}")
+
+
+@lru_cache(maxsize=1024)
+def _signer(key: bytes) -> Signer:
+    return Signer(key)
 
 
 @dataclass(frozen=True, slots=True)

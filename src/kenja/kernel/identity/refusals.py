@@ -10,7 +10,7 @@ from kenja.core.errors import ServiceError
 Dialect = Literal["s3", "query", "json", "rest-json"]
 Reason = Literal[
     "missing", "malformed", "malformed_query", "unsupported", "bad_argument", "missing_header", "unsigned_header",
-    "wrong_scope", "skewed", "expired_url", "unknown_key", "bad_token", "expired_token", "mismatch", "payload",
+    "wrong_scope", "skewed", "expired_url", "unknown_key", "bad_token", "expired_token", "mismatch", "payload", "bearer",
 ]  # fmt: skip
 
 _QUERY_MISMATCH = ("SignatureDoesNotMatch", 403)
@@ -61,6 +61,7 @@ _CODES: Mapping[Reason, tuple[tuple[str, int], tuple[str, int], tuple[str, int],
     ),
     "mismatch": (("SignatureDoesNotMatch", 403), _QUERY_MISMATCH, _JSON_MISMATCH, _REST_MISMATCH),
     "payload": (("XAmzContentSHA256Mismatch", 400), _QUERY_MISMATCH, _JSON_MISMATCH, _REST_MISMATCH),
+    "bearer": (("AccessDenied", 403), ("AccessDenied", 403), ("AccessDeniedException", 400), ("AccessDeniedException", 403)),
 }  # fmt: skip
 _COLUMNS: Mapping[Dialect, int] = {"s3": 0, "query": 1, "json": 2, "rest-json": 3}
 

@@ -20,10 +20,15 @@ KIND = "iam:Role"
 DEFAULT_ROLE = "KenjaExecutionRole"
 MAX_SESSION = 12 * 60 * 60  # seconds; the largest MaxSessionDuration that IAM allows
 _ROLE_ARN = re.compile(rf"arn:{PARTITION}:iam::(\d{{12}}):role((?:/[!-~]+)*?)/([\w+=,.@-]{{1,64}})", re.ASCII)
+_TRUSTED = ("sagemaker", "bedrock", "scheduler")  # what the SageMaker SDK v3 looks for before it takes a role
 _DEFAULT_TRUST = {
     "Version": "2012-10-17",
     "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"},
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": [f"{service}.amazonaws.com" for service in _TRUSTED]},
+            "Action": "sts:AssumeRole",
+        },
     ],
 }
 

@@ -47,25 +47,41 @@ def presigned(request: Incoming, ring: KeyRing, now: float, bucket: str = "") ->
     amazon = _amazon(request.headers, parameters)
     access_key = parameters["AWSAccessKeyId"]
     held = sigv4.held(ring, access_key, amazon.get("x-amz-security-token", ""), "s3", now)
-    text = _text(request, expires, amazon, bucket)
-    wanted = base64.b64encode(hmac.digest(held.secret.encode(), canonical.octets(text), "sha1")).decode()
     signature = parameters["Signature"]
-    if not hmac.compare_digest(wanted.encode(), signature.encode("utf-8", "replace")):
+    paths = _paths(request.path, bucket)
+    text = _text(request, expires, amazon, paths[0])
+    if not any(_signs(held.secret, _text(request, expires, amazon, path), signature) for path in paths):
         message = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
         fields = {"AWSAccessKeyId": access_key, "StringToSign": text, "SignatureProvided": signature}
         raise refusal("s3", "mismatch", message, **fields)
     return Authenticated(held.principal, DEFAULT_REGION, "s3", "s3", UNSIGNED)
 
 
-def _text(request: Incoming, expires: str, amazon: Mapping[str, str], bucket: str) -> str:
+def _paths(path: str, bucket: str) -> list[str]:
+    """What a client may have signed as the path; for a bucket alone with or without a slash at its end (botocore: with)."""
+    if bucket:
+        return [f"/{bucket}{path}"]
+    return [path, f"{path}/"] if path.count("/") == 1 and path != "/" else [path]
+
+
+def _signs(secret: str, text: str, signature: str) -> bool:
+    wanted = base64.b64encode(hmac.digest(secret.encode(), canonical.octets(text), "sha1"))
+    return hmac.compare_digest(wanted, signature.encode("utf-8", "replace"))
+
+
+def _text(request: Incoming, expires: str, amazon: Mapping[str, str], path: str) -> str:
     headers = request.headers
     lines = [request.method, headers.get("content-md5", "").strip(), headers.get("content-type", "").strip(), expires]
     lines += [f"{name}:{value}" for name, value in sorted(amazon.items())]
-    host_bucket = f"/{bucket}" if bucket else ""
     pieces = [piece.partition("=") for piece in request.query.split("&")]
     resources = sorted((piece for piece in pieces if piece[0] in _RESOURCES), key=itemgetter(0))
-    query = "&".join(f"{name}{equals}{unquote(value)}" for name, equals, value in resources)
-    return "\n".join([*lines, f"{host_bucket}{request.path}" + (f"?{query}" if query else "")])
+    query = "&".join(f"{name}{equals}{_octets(value)}" for name, equals, value in resources)
+    return "\n".join([*lines, path + (f"?{query}" if query else "")])
+
+
+def _octets(value: str) -> str:
+    """A parameter as the bytes that were signed, each as one character: what `canonical.octets` takes them for."""
+    return unquote(value, encoding="latin-1")
 
 
 def _parameters(pairs: list[tuple[str, str]]) -> dict[str, str]:
@@ -76,7 +92,7 @@ def _parameters(pairs: list[tuple[str, str]]) -> dict[str, str]:
         if plain in ("AWSAccessKeyId", "Signature", "Expires") or plain.lower().startswith("x-amz-"):
             if plain in found:
                 raise refusal("s3", "malformed_query", f"The query string has {plain} more than once.")
-            found[plain] = unquote(value)
+            found[plain] = _octets(value)
     return found
 
 

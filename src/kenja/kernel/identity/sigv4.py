@@ -150,7 +150,7 @@ def _rest(head: str) -> Claim | str:
     missing = [name for name in ("Credential", "SignedHeaders") if not parts.get(name)]
     if missing:
         return f"Authorization header requires {' and '.join(missing)}; {_FORM}."
-    return _credential(parts["Credential"], parts["SignedHeaders"])
+    return credential(parts["Credential"], parts["SignedHeaders"])
 
 
 def _parse(authorization: str) -> tuple[Claim | str, str]:
@@ -164,13 +164,12 @@ def _parse(authorization: str) -> tuple[Claim | str, str]:
     return _rest(f"{head}{more}" if comma else head), signature.strip()
 
 
-def _credential(credential: str, signed: str) -> Claim | str:
-    access_key, _, scope = credential.partition("/")
+def credential(text: str, signed: str = "") -> Claim | str:
+    """What "ACCESS_KEY/YYYYMMDD/REGION/SERVICE/aws4_request" claims, or a sentence that says why it can not be read."""
+    access_key, _, scope = text.partition("/")
     parts = scope.split("/")
     if len(parts) != 4 or not access_key or parts[3] != "aws4_request":
-        return (
-            f"The credential {credential!r} is malformed; it must be 'ACCESS_KEY/YYYYMMDD/REGION/SERVICE/aws4_request'."
-        )
+        return f"The credential {text!r} is malformed; it must be 'ACCESS_KEY/YYYYMMDD/REGION/SERVICE/aws4_request'."
     date, region, service, _ = parts
     if not _REGION.fullmatch(region):
         return f"The credential names no region: {region!r}; a region is spelt like 'us-east-1'."
@@ -197,7 +196,7 @@ def _query_claim(parameters: Mapping[str, str], dialect: Dialect) -> Claim:
         missing.append("X-Amz-Expires")
     if missing:
         raise refusal(dialect, "malformed_query", f"A signed query string must have {' and '.join(missing)} too.")
-    found = _credential(parameters["X-Amz-Credential"], parameters["X-Amz-SignedHeaders"])
+    found = credential(parameters["X-Amz-Credential"], parameters["X-Amz-SignedHeaders"])
     if isinstance(found, str):
         raise refusal(dialect, "malformed_query", found)
     return found
@@ -216,7 +215,7 @@ def _timestamp(headers: Headers, dialect: Dialect) -> str:
     try:
         return strftime(_TIMESTAMP, gmtime(parsedate_to_datetime(date).timestamp()))
     except (ValueError, OverflowError, OSError):
-        return date  # refused as no time by _seconds
+        return date  # refused as no time by `seconds`
 
 
 def _scoped(claim: Claim, expected: Expected, timestamp: str) -> None:
@@ -231,7 +230,7 @@ def _scoped(claim: Claim, expected: Expected, timestamp: str) -> None:
 
 
 @lru_cache(maxsize=256)
-def _seconds(stamp: str) -> int | None:
+def seconds(stamp: str) -> int | None:
     """The time of an ISO 8601 basic timestamp in seconds since the epoch; None when it is none."""
     match = _STAMP.fullmatch(stamp)
     if match is None:
@@ -243,11 +242,11 @@ def _seconds(stamp: str) -> int | None:
 
 
 def _time(stamp: str, dialect: Dialect) -> int:
-    seconds = _seconds(stamp)
-    if seconds is None:
+    found = seconds(stamp)
+    if found is None:
         message = f"The request's date {stamp!r} is no time; it must be spelt like 20250131T235959Z."
         raise refusal(dialect, "unsigned_header" if dialect == "s3" else "malformed", message)
-    return seconds
+    return found
 
 
 def _not_skewed(timestamp: str, dialect: Dialect, now: float) -> None:

@@ -21,7 +21,8 @@ class Outcome:
     """How a job ended.
 
     `lost`: its processes died without a word (the machine, the shim). `refused`: `prepare` raised JobFailed, whose
-    message is `reason`. The others are the shim's, whose whole status is `status`.
+    message is `reason`. The others are the shim's, whose whole status is `status`. Of `refused`, `lost` and
+    `launch` nothing is left but the files that lie in the job's folder itself.
     """
 
     cause: Cause

@@ -55,6 +55,21 @@ def overlay(base: Runtime, runtimes: Path, overlays: Path, requirements: str) ->
     return Overlay(place / "bin" / "python" if packages else base.python(runtimes), place, packages)
 
 
+def writable(base: Runtime, runtimes: Path, place: Path) -> None:
+    """An environment of one job's own over the runtime: the job may install into it, by pip. Raises JobFailed."""
+    place.mkdir(parents=True, exist_ok=True)
+    python = base.python(runtimes)
+    try:
+        make_environment(place, python)
+    except BuildFailed as failure:
+        raise JobFailed(f"InternalServerError: the job's own Python could not be made: {failure}") from failure
+    _put_before(python, place)
+    for name in ("pip", "pip3"):
+        command = place / "bin" / name
+        command.write_text('#!/bin/sh\nexec "$(dirname "$0")/python" -m pip "$@"\n')
+        command.chmod(0o755)
+
+
 def requirement_lines(text: str) -> tuple[str, ...]:
     """The requirements of a requirements.txt, sorted, without comments. Raises JobFailed with a sentence for what is refused."""
     if len(text.encode(errors="replace")) > LIMIT_BYTES:
@@ -113,8 +128,10 @@ def _install(python: Path, packages: list[str], draft: Path) -> None:
     exact.write_text("\n".join(packages) + "\n")
     options = ("--no-deps", "--only-binary", ":all:", "--compile-bytecode", "--python", str(draft / "bin" / "python"))
     run_uv("pip", "install", *options, "-r", str(exact), timeout=TIMEOUT)
-    own, below = (
-        next(draft.glob("lib/python*/site-packages")),
-        next(python.parent.parent.glob("lib/python*/site-packages")),
-    )
+    _put_before(python, draft)
+
+
+def _put_before(python: Path, place: Path) -> None:
+    """Behind the packages of the environment at `place`, those of the interpreter's are found."""
+    own, below = (next(folder.glob("lib/python*/site-packages")) for folder in (place, python.parent.parent))
     (own / "_base.pth").write_text(f"{below}\n")

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, insert, select
 
-from kenja.core import ids
+from kenja.core import ids, unixsocket
 from kenja.core.clock import Clock
 from kenja.kernel.database import Database
+from kenja.kernel.jobs.gates import Gates, taken
+from kenja.kernel.leases import LeasedRows
+from kenja.kernel.leases.rows import folder_name
 from kenja.kernel.resources import documents
 from kenja.kernel.resources.store import Record, Scope
-from kenja.kernel.resources.tables import JOB, RESOURCE
+from kenja.kernel.resources.tables import JOB, JOB_GATE, RESOURCE
 
 Phase = Literal["queued", "starting", "running", "collecting"]
-LEASE = 15.0  # wall seconds that a reconciler owns a job without renewing
-
-
-class LeaseLost(Exception):  # noqa: N818 - what happened
-    """The job was leased to somebody else meanwhile, who goes on with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +35,29 @@ class JobRow:
     attempt: int
     created: float  # wall seconds
     data: dict[str, Any]
+    resource: int  # id of its resource's record, never given twice
     owner: str = ""  # who had leased it as the row was read
     status: str | None = None
+    steps: int | None = None  # that a test granted it; None for a job that nobody holds
+
+    @property
+    def is_held(self) -> bool:
+        """True while it may not pass the next gate."""
+        return self.steps is not None and self.steps <= taken(self.data)
+
+    @property
+    def folder(self) -> str:
+        """Name of its attempt's folder."""
+        return folder_name(self.id, self.data)
 
 
-class JobRows:
+class JobRows(LeasedRows[JobRow]):
     """Thread safe, and safe between processes. `wake` is the socket on which a reconciler listens for pokes."""
 
     def __init__(self, database: Database, clock: Clock, wake: Path) -> None:
-        self._database = database
-        self._clock = clock
+        super().__init__(database, clock, JOB)
         self._wake = wake
+        self.gates = Gates(database)
 
     def enqueue(self, record: Record, driver: str) -> str:
         """Queue the job of a resource; part of the transaction that is open."""
@@ -66,10 +74,12 @@ class JobRows:
             "owner": "",
             "lease_until": 0.0,
             "created": self._clock.wall(),
-            "data": documents.dumps({"resource": record.id}),
+            "data": "{}",
+            "resource": record.id,
         }
         with self._database.transaction() as connection:
             connection.execute(insert(JOB), values)
+            self.gates.put(record.scope.account, job)
         return job
 
     def poke(self) -> None:
@@ -77,87 +87,36 @@ class JobRows:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
             line.setblocking(False)
             try:
-                line.sendto(b"!", os.fspath(self._wake))
+                with unixsocket.address(self._wake) as place:
+                    line.sendto(b"!", place)
             except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
                 return
 
-    def claim(self, owner: str, dead: Sequence[str] = ()) -> list[JobRow]:
-        """Lease every job that nobody owns, whose lease ran out, or whose owner is known to be dead; oldest first."""
-        now = self._clock.wall()
-        free = or_(JOB.c.lease_until < now, JOB.c.owner == "", JOB.c.owner.in_(list(dead)))
-        with self._database.transaction() as connection:
-            query = select(JOB.c.id).where(free)
-            if not self._database.is_sqlite:
-                query = query.with_for_update(skip_locked=True)
-            found = [row.id for row in connection.execute(query)]
-            if found:
-                connection.execute(update(JOB).where(JOB.c.id.in_(found)).values(owner=owner, lease_until=now + LEASE))
-        return self.owned(owner) if found else []
-
-    def has_free(self) -> bool:
-        """True when `claim` would find something that is new; costs one indexed read."""
-        free = or_(JOB.c.lease_until < self._clock.wall(), JOB.c.owner == "")
-        with self._database.reading() as connection:
-            return connection.execute(select(JOB.c.id).where(free).limit(1)).first() is not None
-
-    def exists(self, job: str) -> bool:
-        """True for the id of a job that is not over, whoever has leased it."""
-        with self._database.reading() as connection:
-            return connection.execute(select(JOB.c.id).where(JOB.c.id == job)).first() is not None
-
-    def owners(self) -> list[str]:
-        """Everyone who holds a lease."""
-        with self._database.reading() as connection:
-            return [row.owner for row in connection.execute(select(JOB.c.owner).where(JOB.c.owner != "").distinct())]
-
-    def renew(self, owner: str) -> None:
-        """Keep all leases of `owner` for another LEASE seconds."""
-        with self._database.transaction() as connection:
-            connection.execute(update(JOB).where(JOB.c.owner == owner).values(lease_until=self._clock.wall() + LEASE))
-
-    def owned(self, owner: str) -> list[JobRow]:
-        """The jobs that `owner` has leased, oldest first, each with the present status of its resource."""
-        joined = JOB.outerjoin(
-            RESOURCE,
-            (RESOURCE.c.account == JOB.c.account)
-            & (RESOURCE.c.region == JOB.c.region)
-            & (RESOURCE.c.kind == JOB.c.kind)
-            & (RESOURCE.c.name == JOB.c.name),
+    def _read(self, where: ColumnElement[bool]) -> list[JobRow]:
+        """Jobs, oldest first."""
+        joined = JOB.outerjoin(RESOURCE, RESOURCE.c.id == JOB.c.resource).outerjoin(
+            JOB_GATE, (JOB_GATE.c.account == JOB.c.account) & (JOB_GATE.c.job == JOB.c.id)
         )
-        query = (
-            select(JOB, RESOURCE.c.status, RESOURCE.c.id.label("resource"))
-            .select_from(joined)
-            .where(JOB.c.owner == owner)
-        )
+        query = select(JOB, RESOURCE.c.status, JOB_GATE.c.steps).select_from(joined).where(where)
         with self._database.reading() as connection:
-            return [_row(row) for row in connection.execute(query.order_by(JOB.c.created, RESOURCE.c.id))]
+            return [_row(row) for row in connection.execute(query.order_by(JOB.c.created, JOB.c.resource))]
 
     def move(self, row: JobRow, phase: Phase, *, attempt: int | None = None, **data: Any) -> JobRow:
         """Write a job's next phase; `data` is merged into what is known of it. Raises LeaseLost."""
         merged = {**row.data, **data}
         number = row.attempt if attempt is None else attempt
-        with self._database.transaction() as connection:
-            values = {"phase": phase, "attempt": number, "data": documents.dumps(merged)}
-            changed = connection.execute(update(JOB).where(*_held(row)).values(values)).rowcount
-            if not changed:
-                raise LeaseLost(row.id)
+        self._write(row, phase=phase, attempt=number, data=documents.dumps(merged))
         return replace(row, phase=phase, attempt=number, data=merged)
 
     def finish(self, row: JobRow) -> None:
         """Forget a job that is collected; part of the transaction that writes its resource's final state. Raises LeaseLost."""
-        with self._database.transaction() as connection:
-            if not connection.execute(delete(JOB).where(*_held(row))).rowcount:
-                raise LeaseLost(row.id)
-
-
-def _held(row: JobRow) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return JOB.c.id == row.id, JOB.c.owner == row.owner
+        self._remove(row)
+        if row.steps is not None:
+            self.gates.remove(row.scope.account, row.id)
 
 
 def _row(row: Any) -> JobRow:
-    data = documents.loads(row.data)
-    status = row.status if row.resource == data["resource"] else None  # a new resource may have the name of an old one
     return JobRow(
         row.id, row.driver, Scope(row.account, row.region), row.kind, row.name, row.phase, row.attempt, row.created,
-        data, row.owner, status,
+        documents.loads(row.data), row.resource, row.owner, row.status, row.steps,
     )  # fmt: skip

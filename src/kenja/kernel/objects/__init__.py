@@ -1,17 +1,37 @@
-"""Objects: immutable blobs in a folder, an index in a database. No AWS operations and no requests are known here."""
+"""Objects: immutable blobs in a folder or, small, in the database that indexes them. No AWS operations, no requests."""
 
-from kenja.kernel.objects import checksums, errors
-from kenja.kernel.objects.blobs import Draft, Readable
+from kenja.kernel.objects import checksums, crc, errors
+from kenja.kernel.objects.blobs import Readable
 from kenja.kernel.objects.listing import Page
-from kenja.kernel.objects.records import STANDARD, Attributes, BucketInfo, Checksum, ObjectInfo, PartInfo, UploadInfo
-from kenja.kernel.objects.store import Condition, ObjectStore
+from kenja.kernel.objects.records import (
+    ENABLED,
+    NULL,
+    STANDARD,
+    SUSPENDED,
+    Attributes,
+    BucketInfo,
+    Change,
+    Checksum,
+    ObjectInfo,
+    PartInfo,
+    Removal,
+    Removed,
+    UploadInfo,
+)
+from kenja.kernel.objects.store import Condition, Draft, ObjectStore
 from kenja.kernel.objects.uploads import SMALLEST_PART, Claim, Uploads, whole_checksum
+from kenja.kernel.objects.versions import ID_LENGTH, VersionRow
 
 __all__ = [
+    "ENABLED",
+    "ID_LENGTH",
+    "NULL",
     "SMALLEST_PART",
     "STANDARD",
+    "SUSPENDED",
     "Attributes",
     "BucketInfo",
+    "Change",
     "Checksum",
     "Claim",
     "Condition",
@@ -21,9 +41,13 @@ __all__ = [
     "Page",
     "PartInfo",
     "Readable",
+    "Removal",
+    "Removed",
     "UploadInfo",
     "Uploads",
+    "VersionRow",
     "checksums",
+    "crc",
     "errors",
     "whole_checksum",
 ]

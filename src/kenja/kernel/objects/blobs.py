@@ -1,7 +1,8 @@
 """Immutable files by id: written aside, made durable, moved into place, shared by hard links. Which are needed, rows say.
 
 `incoming/` holds what is being written; `blobs/ab/abcd…` what is complete. A complete file is never written again
-(mode 0444), so a reader, a job's link or a copy of an object may share it without asking.
+(mode 0444), so a reader, a job's link or a copy of an object may share it without asking. What is small has a file only
+where a path is needed: see `small`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Protocol, Self
 from kenja.core import ids
 from kenja.kernel.objects.checksums import Hasher
 from kenja.kernel.objects.errors import Refusal
+from kenja.kernel.objects.small import is_small
 
 PIECE = 1024 * 1024  # bytes read at once
 READ_ONLY = 0o444
@@ -71,6 +73,7 @@ class Blobs:
     def __init__(self, folder: Path) -> None:
         self.incoming = folder / "incoming"
         self._blobs = folder / "blobs"
+        self._text = str(self._blobs)
         self.incoming.mkdir(parents=True, exist_ok=True)
         if not (self._blobs / "ff").is_dir():
             for number in range(256):
@@ -78,7 +81,11 @@ class Blobs:
 
     def path(self, blob: str) -> Path:
         """Where a complete blob lies."""
-        return self._blobs.joinpath(blob[:2], blob)
+        return Path(self.name(blob))
+
+    def name(self, blob: str) -> str:
+        """The same as text, which is cheaper to make."""
+        return f"{self._text}/{blob[1:3] if is_small(blob) else blob[:2]}/{blob}"
 
     def write(self, data: bytes, algorithms: Iterable[str]) -> Draft:
         """A draft of bytes in memory, hashed."""
@@ -133,6 +140,21 @@ class Blobs:
         with self.path(blob).open("rb") as file:
             file.seek(offset)
             return self.receive(_Limited(file, length), algorithms)
+
+    def materialise(self, blob: str, data: bytes) -> None:
+        """Give a small blob a file too, complete and durable as soon as its name is there."""
+        path = self.incoming / ids.token(32)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, READ_ONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _write(descriptor, data)
+            os.fsync(descriptor)
+            path.rename(self.path(blob))
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
 
     def remove(self, blobs: Iterable[str]) -> None:
         """Remove files; those that are gone already are no error. Links elsewhere keep their bytes."""
@@ -221,6 +243,12 @@ def link_or_copy(source: Path, destination: Path) -> None:
 def copy(source: Path, destination: Path) -> None:
     """A read-only copy with bytes of its own."""
     shutil.copyfile(source, destination)
+    destination.chmod(READ_ONLY)
+
+
+def write(data: bytes, destination: Path) -> None:
+    """A read-only file of bytes in memory, for a reader who can do without it after a crash: no fsync."""
+    destination.write_bytes(data)
     destination.chmod(READ_ONLY)
 
 

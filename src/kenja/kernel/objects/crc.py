@@ -1,7 +1,7 @@
 """Cyclic redundancy checks that the standard library lacks, and joining those of pieces. Tables are made on first use.
 
-`awscrt` (AWS's own library, an extra) is used where it is installed: it runs at memory speed. The tables here take
-about 0.1 s per megabyte; correct, but slow for large objects.
+`awscrt` (AWS's own library, an extra) is used where it is installed: it runs at memory speed. The tables here take about 0.1 s
+per megabyte; correct, but slow for large objects.
 Polynomials: CRC-32 (ISO-HDLC), CRC-32C (iSCSI, RFC 3720), CRC-64/NVME (NVM Express), all reflected.
 """
 
@@ -31,6 +31,11 @@ def function(algorithm: str) -> Crc:
         native: Crc = getattr(import_module("awscrt.checksums"), algorithm.lower())
         return native
     return tabled(algorithm)
+
+
+def is_fast(algorithm: str) -> bool:
+    """Whether the implementation at hand runs at memory speed."""
+    return algorithm == "CRC32" or find_spec("awscrt") is not None
 
 
 @cache

@@ -40,12 +40,55 @@ class BucketNotEmpty(Refusal):
         self.bucket = bucket
 
 
+class TooManyDocuments(Refusal):
+    """A bucket has as many configurations of a kind as it may have."""
+
+    def __init__(self, bucket: str, kind: str, most: int) -> None:
+        super().__init__(f"A bucket can have at most {most} configurations of this kind; delete one first.")
+        self.bucket, self.kind, self.most = bucket, kind, most
+
+
+class TooManyBuckets(Refusal):
+    """An account has as many buckets as it may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"You have attempted to create more buckets than allowed: {most}.")
+        self.most = most
+
+
 class NoSuchKey(Refusal):
     """The bucket has no such object."""
 
     def __init__(self, key: str) -> None:
         super().__init__("The specified key does not exist.")
         self.key = key
+
+
+class NoSuchVersion(Refusal):
+    """The key has no version of this id."""
+
+    def __init__(self, key: str, version: str) -> None:
+        super().__init__("The specified version does not exist.")
+        self.key, self.version = key, version
+
+
+class IsDeleteMarker(Refusal):
+    """What was asked for is a delete marker; `latest`: as the newest version of its key, not by its id."""
+
+    def __init__(self, key: str, version: str, modified: float, *, latest: bool) -> None:
+        super().__init__(
+            "The specified key does not exist."
+            if latest
+            else "The specified method is not allowed against this resource."
+        )
+        self.key, self.version, self.modified, self.latest = key, version, modified, latest
+
+
+class Locked(Refusal):
+    """A version must stay as it is for now."""
+
+    def __init__(self) -> None:
+        super().__init__("Access Denied because object protected by object lock.")
 
 
 class NoSuchUpload(Refusal):

@@ -47,7 +47,7 @@ def page(
         beyond = _beyond(after, prefix, delimiter, after_id)
         if beyond is None:
             return Page([], [], False, None)
-        lower, after_id = (beyond, after_id) if beyond >= prefix else (prefix, "")
+        lower, after_id = (beyond, after_id if beyond == after else "") if beyond >= prefix else (prefix, "")
     if not delimiter:
         rows = list(fetch(lower, after_id, end, limit + 1))
         return Page(rows[:limit], [], len(rows) > limit, rows[:limit][-1].key if rows else None)
@@ -103,7 +103,11 @@ def successor(prefix: bytes) -> bytes | None:
 
 
 def _beyond(after: bytes, prefix: bytes, delimiter: bytes, after_id: str) -> bytes | None:
-    """The lowest key that may follow `after`; a common prefix is left behind with all that it stands for."""
-    if delimiter and after.startswith(prefix) and common_prefix(after, len(prefix), delimiter) == after:
-        return successor(after)
+    """The lowest key that may follow `after`; a common prefix that is not above it is left behind with all its keys.
+
+    S3 API Reference, ListObjectsV2, delimiter: "filtered out from results if it is not lexicographically greater".
+    """
+    common = common_prefix(after, len(prefix), delimiter) if delimiter and after.startswith(prefix) else None
+    if common is not None:
+        return successor(common)
     return after if after_id else after + b"\0"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 STANDARD = "STANDARD"
+ENABLED, SUSPENDED = "Enabled", "Suspended"  # the versioning of a bucket
+NULL = "null"  # the id of the version that is written while versioning is not enabled
 
 
 class Checksum(NamedTuple):
@@ -25,6 +27,8 @@ class BucketInfo:
     account: str
     region: str
     created: float  # seconds since the epoch, virtual clock
+    versioning: str = ""  # empty as long as it was never asked for, then ENABLED or SUSPENDED
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what every write has to know, by whoever wrote it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,10 @@ class Attributes:
     headers: Mapping[str, str] = field(default_factory=dict)  # by the names of PutObject's members: ContentType, …
     metadata: Mapping[str, str] = field(default_factory=dict)
     storage_class: str = STANDARD
+    tags: Mapping[str, str] = field(default_factory=dict)
+    encryption: Mapping[str, str] = field(default_factory=dict)  # by the names of PutObject's members too
+    lock: Mapping[str, str] = field(default_factory=dict)  # retention and legal hold, likewise
+    acl: str = ""  # a document of the S3 service; empty: private
 
 
 PLAIN = Attributes()
@@ -53,6 +61,44 @@ class ObjectInfo:
     checksum: Checksum | None = None
     part_sizes: tuple[int, ...] = ()  # bytes; empty when it was not uploaded in parts
     upload: str = ""  # the id of the multipart upload that made it
+    part_checksums: tuple[str, ...] = ()  # base64, in the object's algorithm; empty when they are not known
+    version: str = ""  # empty in a bucket that never had versions, else an id or NULL
+    rank: int = 0  # the later written, the lower
+    marker: bool = False  # a delete marker: a version without bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One delete of `delete_many`: of a key's object, or for ever of one of its versions."""
+
+    key: str
+    version: str | None = None
+    condition: Callable[[ObjectInfo | None], None] | None = None  # as for a write
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a delete did."""
+
+    existed: bool
+    version: str = ""  # of the delete marker that it made, or of the version that is gone
+    marker: bool = False  # whether that version is or was a delete marker
+
+
+class Change(NamedTuple):
+    """An object that came or went, as whoever announces it wants to know."""
+
+    bucket: BucketInfo
+    key: str
+    version: str  # empty in a bucket that never had versions
+    created: bool
+    marker: bool = False  # whether what was written is a delete marker
+    size: int = 0  # bytes
+    etag: str = ""  # without quotes
+
+
+Announce = Callable[[Change], None]
+"""Is called inside the transaction of a change in a bucket that has settings; raises only what is a bug."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +112,7 @@ class UploadInfo:
     initiator: str  # ARN
     attributes: Attributes = PLAIN
     checksum: Checksum | None = None  # the algorithm asked for; its value is empty
+    implied: bool = False  # nobody asked for that algorithm: the object will show it, the upload does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +125,4 @@ class PartInfo:
     etag: str
     modified: float
     checksum: str = ""  # base64, in the upload's algorithm or, where that has none, in the part's own
+    own: str = ""  # base64, in the part's own algorithm where that is another one than the upload's implied one

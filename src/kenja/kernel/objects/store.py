@@ -1,32 +1,43 @@
 """The object store: buckets and objects as rows, bytes as blobs. What a request may do with them is the S3 service's matter.
 
-A write is acknowledged when its blob is on the disk and its row committed. The row is the truth: a blob without one is
-swept, never the other way round. Thread safe, and safe for several processes on one folder and database.
+A write is acknowledged when its blob is on the disk and its row committed; small blobs are committed with their rows. The
+row is the truth: a blob without one is swept, never the other way round. Thread safe, and safe for several processes on
+one folder and database.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, literal, select
+import orjson
+from sqlalchemy import delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kenja.core.clock import Clock
 from kenja.kernel.database import Database
-from kenja.kernel.objects import listing, rows
-from kenja.kernel.objects.blobs import PIECE, Blobs, Draft, Readable, copy, link_or_copy
-from kenja.kernel.objects.errors import BucketExists, BucketNotEmpty, NoSuchBucket, NoSuchKey, Refusal
-from kenja.kernel.objects.records import PLAIN, Attributes, BucketInfo, Checksum, ObjectInfo
+from kenja.kernel.events.outbox import Outbox
+from kenja.kernel.objects import blobs as files
+from kenja.kernel.objects import listing, rows, small, versions
+from kenja.kernel.objects.blobs import PIECE, Blobs, Readable, copy, link_or_copy, write
+from kenja.kernel.objects.documents import Documents
+from kenja.kernel.objects.errors import BucketExists, BucketNotEmpty, NoSuchBucket, Refusal, TooManyBuckets
+from kenja.kernel.objects.records import PLAIN, Announce, Attributes, BucketInfo, Checksum, ObjectInfo, Removal, Removed
+from kenja.kernel.objects.small import SmallDraft
 from kenja.kernel.objects.sweeping import Sweeper
-from kenja.kernel.objects.tables import BUCKET, METADATA, OBJECT, PART, RELEASED, UPLOAD
+from kenja.kernel.objects.tables import BUCKET, DOCUMENT, METADATA, OBJECT, OUTBOX, PART, RELEASED, UPLOAD, VERSION
 from kenja.kernel.objects.uploads import Uploads
 
 Condition = Callable[[ObjectInfo | None], None]
 """Is given the present object inside the transaction that replaces or deletes it; raises a Refusal to stop that."""
+
+Draft = files.Draft | SmallDraft
+"""Bytes that no row names yet."""
 
 _MD5 = "MD5"
 
@@ -47,21 +58,44 @@ class ObjectStore:
         return Uploads(self._database, self._blobs, self._clock)
 
     @cached_property
+    def documents(self) -> Documents:
+        """Configurations of buckets."""
+        return Documents(self._database)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """Events of objects that are still to be delivered."""
+        return Outbox(self._database, self._clock, OUTBOX)
+
+    @cached_property
     def sweeper(self) -> Sweeper:
         """Removes files that nothing needs."""
         return Sweeper(self._database, self._blobs, self._clock)
 
     # -- buckets
 
-    def create_bucket(self, account: str, region: str, name: str) -> BucketInfo:
-        """Make a bucket. Raises BucketExists: names are unique over all accounts and regions."""
-        info = BucketInfo(name, account, region, float(int(self._clock.virtual())))
-        values = {"name": name, "account": account, "region": region, "created": info.created}
+    def changing(self) -> AbstractContextManager[Any]:
+        """Several changes of buckets and their documents as one: all of them or none."""
+        return self._database.transaction()
+
+    def create_bucket(
+        self, account: str, region: str, name: str, *, settings: Mapping[str, Any] | None = None, most: int = 0
+    ) -> BucketInfo:
+        """Make a bucket. Raises BucketExists (names are unique over all accounts and regions) and TooManyBuckets.
+
+        An account may have `most` buckets; 0 is no limit.
+        """
+        info = BucketInfo(name, account, region, float(int(self._clock.virtual())), settings=settings or {})
+        text = orjson.dumps(dict(info.settings)).decode()
+        values = {"name": name, "account": account, "region": region, "created": info.created, "settings": text}
+        count = select(func.count()).select_from(BUCKET).where(BUCKET.c.account == account)
         try:
             with self._database.transaction() as connection:
                 owner = connection.execute(select(BUCKET.c.account).where(BUCKET.c.name == name)).scalar()
                 if owner is not None:
                     raise BucketExists(name, mine=owner == account)
+                if most and connection.execute(count).scalar_one() >= most:
+                    raise TooManyBuckets(most)
                 connection.execute(insert(BUCKET), values)
         except IntegrityError:  # another process was faster
             with self._database.reading() as connection:
@@ -85,19 +119,31 @@ class ObjectStore:
             query = query.where(BUCKET.c.region == region)
         with self._database.reading() as connection:
             found = connection.execute(query.order_by(BUCKET.c.name).limit(limit)).all()
-        return [BucketInfo(row.name, row.account, row.region, row.created) for row in found]
+        return [rows.bucket_info(row, account, row.name) for row in found]
+
+    def configure(self, account: str, name: str, change: Callable[[BucketInfo], BucketInfo]) -> BucketInfo:
+        """Change the versioning and the settings of a bucket, atomically. Raises what `change` raises."""
+        with self._database.transaction() as connection:
+            rows.lock(connection, name, "")  # the empty key, which no object has, stands for the bucket
+            info = change(rows.bucket(connection, account, name))
+            text = orjson.dumps(dict(info.settings)).decode()
+            query = update(BUCKET).where(BUCKET.c.name == name)
+            connection.execute(query.values(versioning=info.versioning, settings=text))
+        return info
 
     def delete_bucket(self, account: str, name: str) -> None:
-        """Remove a bucket and its unfinished uploads. Raises BucketNotEmpty while it has objects."""
+        """Remove a bucket and its unfinished uploads. Raises BucketNotEmpty while it has objects or versions."""
         try:
             with self._database.transaction() as connection:
                 rows.bucket(connection, account, name)
-                if connection.execute(select(OBJECT.c.key).where(OBJECT.c.bucket == name).limit(1)).first() is not None:
-                    raise BucketNotEmpty(name)
+                for table in (OBJECT, VERSION):
+                    if connection.execute(select(table.c.key).where(table.c.bucket == name).limit(1)).first():
+                        raise BucketNotEmpty(name)
                 blobs = connection.execute(select(PART.c.blob).where(PART.c.bucket == name)).scalars().all()
                 rows.release(connection, list(blobs), self._clock.wall())
                 connection.execute(delete(PART).where(PART.c.bucket == name))
                 connection.execute(delete(UPLOAD).where(UPLOAD.c.bucket == name))
+                connection.execute(delete(DOCUMENT).where(DOCUMENT.c.bucket == name))
                 connection.execute(delete(BUCKET).where(BUCKET.c.name == name))
         except IntegrityError:  # an object came in meanwhile
             raise BucketNotEmpty(name) from None
@@ -105,7 +151,22 @@ class ObjectStore:
     # -- objects
 
     def receive(self, body: bytes | Readable, algorithms: Iterable[str] = ()) -> Draft:
-        """A draft of a body's bytes with its MD5 and the other digests asked for; use it in a `with` block.
+        """A draft of an object's bytes with its MD5 and the other digests asked for; use it in a `with` block.
+
+        Small ones go into the database, see `small`; else as `receive_file`.
+        """
+        wanted = {_MD5, *algorithms}
+        if isinstance(body, bytes):
+            return SmallDraft(body, wanted) if len(body) <= small.LIMIT else self._blobs.write(body, wanted)
+        if getattr(body, "path", None) is None and 0 <= getattr(body, "size", -1) <= small.LIMIT:
+            brought = _brought(body)
+            draft = SmallDraft(body.read(), wanted - brought.keys())
+            draft.digests = {**brought, **draft.digests}
+            return draft
+        return self.receive_file(body, algorithms)
+
+    def receive_file(self, body: bytes | Readable, algorithms: Iterable[str] = ()) -> files.Draft:
+        """The same in a file, however small: parts of uploads are joined as files.
 
         A body with a `path` in `incoming_folder` is taken over: its file is moved, not copied. Digests that it brings
         (`digests`, hexadecimal by lower-case name) are not computed again.
@@ -113,7 +174,7 @@ class ObjectStore:
         wanted = {_MD5, *algorithms}
         if isinstance(body, bytes):
             return self._blobs.write(body, wanted)
-        brought = {name.upper(): bytes.fromhex(value) for name, value in getattr(body, "digests", {}).items()}
+        brought = _brought(body)
         missing = wanted - brought.keys()
         path: Path | None = getattr(body, "path", None)
         if path is not None and path.parent == self.incoming_folder:
@@ -129,15 +190,19 @@ class ObjectStore:
         """A draft with the bytes of an object, without copying them, with its MD5 and the other digests asked for."""
         wanted = {_MD5, *algorithms}
         known = {} if source.part_sizes else {_MD5: bytes.fromhex(source.etag)}
-        draft = self._blobs.again(source.blob, wanted - known.keys())
+        missing = wanted - known.keys()
+        is_small = small.is_small(source.blob)
+        draft = SmallDraft(self.read(source), missing) if is_small else self._blobs.again(source.blob, missing)
         draft.digests = {**known, **draft.digests}
         return draft
 
-    def excerpt(self, source: ObjectInfo, offset: int, length: int, algorithms: Iterable[str] = ()) -> Draft:
-        """A draft of a range of an object, with its MD5 and the other digests asked for."""
+    def excerpt(self, source: ObjectInfo, offset: int, length: int, algorithms: Iterable[str] = ()) -> files.Draft:
+        """A draft of a range of an object in a file, with its MD5 and the other digests asked for."""
+        if small.is_small(source.blob):
+            return self.receive_file(self.read(source, offset, length), algorithms)
         return self._blobs.excerpt(source.blob, offset, length, {_MD5, *algorithms})
 
-    def put(
+    def put(  # noqa: PLR0913 - each says something else of the one write
         self,
         account: str,
         bucket: str,
@@ -147,11 +212,11 @@ class ObjectStore:
         *,
         checksum: Checksum | None = None,
         condition: Condition | None = None,
+        announce: Announce | None = None,
     ) -> ObjectInfo:
         """Make a draft the object of a key, atomically; durable when it returns.
 
-        The entity tag is the MD5 of the bytes. Raises NoSuchBucket, ForeignBucket and what
-        `condition` raises.
+        The entity tag is the MD5 of the bytes. Raises NoSuchBucket, ForeignBucket and what `condition` raises.
         """
         etag = draft.digests[_MD5].hex()
         now = float(int(self._clock.virtual()))
@@ -160,64 +225,80 @@ class ObjectStore:
         try:
             with self._database.transaction() as connection:
                 rows.lock(connection, bucket, key)
-                present = rows.look(connection, account, bucket, key)
+                found = rows.look(connection, account, bucket, key)
                 if condition is not None:
-                    condition(present)
-                rows.write(connection, info, present, self._clock.wall())
+                    condition(found.object)
+                if isinstance(draft, SmallDraft):
+                    draft.record(connection)
+                info = versions.write(connection, found, info, self._clock, announce)
         except IntegrityError:  # the bucket went away meanwhile
             raise NoSuchBucket(bucket) from None
         draft.keep()
         return info
 
-    def head(self, account: str, bucket: str, key: str) -> ObjectInfo:
-        """The object's description. Raises NoSuchBucket, ForeignBucket and NoSuchKey."""
+    def head(self, account: str, bucket: str, key: str, version: str | None = None) -> ObjectInfo:
+        """The description of the object or of one version.
+
+        Raises NoSuchBucket, ForeignBucket, NoSuchKey, NoSuchVersion and IsDeleteMarker.
+        """
         with self._database.reading() as connection:
-            info = rows.look(connection, account, bucket, key)
-        if info is None:
-            raise NoSuchKey(key)
+            return versions.find(connection, rows.look(connection, account, bucket, key), key, version)
+
+    def amend(
+        self, account: str, bucket: str, key: str, version: str | None, change: Callable[[ObjectInfo], Attributes]
+    ) -> ObjectInfo:
+        """Give an object or one version other attributes, atomically; bytes and dates stay. Raises as `head` does."""
+        with self._database.transaction() as connection:
+            rows.lock(connection, bucket, key)
+            found = rows.look(connection, account, bucket, key)
+            info = versions.find(connection, found, key, version)
+            info = replace(info, attributes=change(info))
+            versions.amend(connection, found, info)
         return info
 
     def path(self, info: ObjectInfo) -> Path:
         """The file with the object's bytes: never write to it. It stays for RELEASE_GRACE after an overwrite or delete."""
-        return self._blobs.path(info.blob)
+        path = self._blobs.path(info.blob)
+        if small.is_small(info.blob) and not path.exists():
+            self._blobs.materialise(info.blob, self.read(info))
+        return path
 
     def read(self, info: ObjectInfo, offset: int = 0, length: int = -1) -> bytes:
         """Bytes of the object: for small ones; large ones are sent from `path`."""
-        descriptor = os.open(self.path(info), os.O_RDONLY | os.O_CLOEXEC)
+        if small.is_small(info.blob):
+            with self._database.reading() as connection:
+                data = small.read(connection, info.blob)
+            return data[offset:] if length < 0 else data[offset : offset + length]
+        descriptor = os.open(self._blobs.name(info.blob), os.O_RDONLY | os.O_CLOEXEC)
         try:
             return os.pread(descriptor, info.size - offset if length < 0 else length, offset)
         finally:
             os.close(descriptor)
 
-    def delete(self, account: str, bucket: str, key: str, condition: Condition | None = None) -> bool:
-        """Remove an object; False when there was none. Raises what `condition` raises."""
-        outcome = self.delete_many(account, bucket, {key: condition})[key]
+    def delete(self, account: str, bucket: str, removal: Removal, announce: Announce | None = None) -> Removed:
+        """Remove an object, or one version for ever; none is no error. Raises what the condition raises."""
+        (outcome,) = self.delete_many(account, bucket, [removal], announce)
         if isinstance(outcome, Refusal):
             raise outcome
         return outcome
 
-    def delete_many(self, account: str, bucket: str, keys: Mapping[str, Condition | None]) -> dict[str, bool | Refusal]:
-        """Remove objects in one transaction; per key whether there was one, or what its condition raised."""
-        outcome: dict[str, bool | Refusal] = {}
-        released = []
+    def delete_many(
+        self, account: str, bucket: str, removals: Sequence[Removal], announce: Announce | None = None
+    ) -> list[Removed | Refusal]:
+        """Remove objects and versions in one transaction; for each what was done, or what its condition raised."""
+        outcome: dict[int, Removed | Refusal] = {}
         with self._database.transaction() as connection:
             rows.bucket(connection, account, bucket)
-            for key in sorted(keys):  # one order for all, so that two calls do not wait for each other
-                rows.lock(connection, bucket, key)
-                present = rows.look(connection, account, bucket, key)
-                condition = keys[key]
+            # one order for all, so that two calls do not wait for each other
+            for place in sorted(range(len(removals)), key=lambda number: removals[number].key):
+                removal = removals[place]
+                rows.lock(connection, bucket, removal.key)
+                found = rows.look(connection, account, bucket, removal.key)
                 try:
-                    if condition is not None:
-                        condition(present)
+                    outcome[place] = versions.remove(connection, found, removal, self._clock, announce)
                 except Refusal as refusal:
-                    outcome[key] = refusal
-                    continue
-                outcome[key] = present is not None
-                if present is not None:
-                    connection.execute(_DELETE, {"of_bucket": bucket, "of_key": key.encode()})
-                    released.append(present.blob)
-            rows.release(connection, released, self._clock.wall())
-        return outcome
+                    outcome[place] = refusal
+        return [outcome[place] for place in range(len(removals))]
 
     def list(
         self,
@@ -234,21 +315,57 @@ class ObjectStore:
             rows.bucket(connection, account, bucket)
 
             def fetch(lower: bytes, _id: str, end: bytes | None, most: int) -> Sequence[Any]:
-                values = {"of_bucket": bucket, "lower": lower, "end": end, "most": most}
-                return connection.execute(_RANGE if end is None else _RANGE_TO, values).all()
+                return rows.listed(connection, bucket, lower, end, most)
 
             mark = None if after is None else after.encode()
             return listing.page(fetch, prefix=prefix.encode(), delimiter=delimiter.encode(), after=mark, limit=limit)
 
+    def list_versions(
+        self,
+        account: str,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str | None = None,
+        after_version: str = "",
+        limit: int = 1000,
+    ) -> listing.Page[versions.VersionRow]:
+        """One page of a bucket's versions and delete markers: keys in UTF-8 order, the newest of a key first.
+
+        `after_version` is the id of a version of the key `after` and lets the page begin within that key.
+        """
+        with self._database.reading() as connection:
+            rows.bucket(connection, account, bucket)
+            rank = None
+            if after is not None and after_version:
+                found = rows.look(connection, account, bucket, after)
+                rank = versions.rank_of(connection, found, after, after_version)
+
+            def fetch(lower: bytes, mark: str, end: bytes | None, most: int) -> Sequence[versions.VersionRow]:
+                return versions.fetch(connection, bucket, lower, mark, end, most)
+
+            return listing.page(
+                fetch,
+                prefix=prefix.encode(),
+                delimiter=delimiter.encode(),
+                after=None if after is None else after.encode(),
+                limit=limit,
+                after_id="" if rank is None else str(rank),
+            )
+
     # -- jobs
 
     def link(self, account: str, bucket: str, key: str, destination: Path, *, own_bytes: bool = False) -> ObjectInfo:
-        """Give an object's bytes another name in the file system, as a hard link where possible; read-only.
+        """Give an object's bytes a name elsewhere in the file system, read-only: a hard link, or a copy of small ones.
 
         Whoever may write there as the owner of the file must be given `own_bytes`: a link shares them with the store.
         """
         info = self.head(account, bucket, key)
-        (copy if own_bytes else link_or_copy)(self.path(info), destination)
+        if small.is_small(info.blob):
+            write(self.read(info), destination)
+        else:
+            (copy if own_bytes else link_or_copy)(self.path(info), destination)
         return info
 
     # -- upkeep
@@ -262,10 +379,10 @@ class ObjectStore:
         mine = select(BUCKET.c.name).where(BUCKET.c.account == account)
         at = literal(self._clock.wall())
         with self._database.transaction() as connection:
-            for table in (OBJECT, PART):
-                blobs = select(table.c.blob, at).where(table.c.bucket.in_(mine))
+            for table in (OBJECT, VERSION, PART):
+                blobs = select(table.c.blob, at).where(table.c.bucket.in_(mine), table.c.blob != "")
                 connection.execute(insert(RELEASED).from_select(["blob", "at"], blobs))
-            for table in (OBJECT, PART, UPLOAD):
+            for table in (OBJECT, VERSION, PART, UPLOAD, DOCUMENT):
                 connection.execute(delete(table).where(table.c.bucket.in_(mine)))
             connection.execute(delete(BUCKET).where(BUCKET.c.account == account))
 
@@ -274,11 +391,6 @@ class ObjectStore:
         self._database.close()
 
 
-_DELETE = delete(OBJECT).where(OBJECT.c.bucket == bindparam("of_bucket"), OBJECT.c.key == bindparam("of_key"))
-_RANGE = (
-    select(*rows.LISTED)
-    .where(OBJECT.c.bucket == bindparam("of_bucket"), OBJECT.c.key >= bindparam("lower"))
-    .order_by(OBJECT.c.key)
-    .limit(bindparam("most"))
-)
-_RANGE_TO = _RANGE.where(OBJECT.c.key < bindparam("end"))
+def _brought(body: object) -> dict[str, bytes]:
+    """Digests that were computed while a body came in."""
+    return {name.upper(): bytes.fromhex(value) for name, value in getattr(body, "digests", {}).items()}

@@ -12,8 +12,9 @@ from sqlalchemy import delete, select
 
 from kenja.core.clock import Clock
 from kenja.kernel.database import Database
+from kenja.kernel.objects import small
 from kenja.kernel.objects.blobs import Blobs
-from kenja.kernel.objects.tables import OBJECT, PART, RELEASED
+from kenja.kernel.objects.tables import OBJECT, PART, RELEASED, VERSION
 
 RELEASE_GRACE = 60.0  # seconds that a released blob stays for readers that were given its path
 ORPHAN_AGE = 3600.0  # seconds since the last change of a file that no row names
@@ -62,6 +63,7 @@ class Sweeper:
                 return removed
             self._blobs.remove(blobs)
             with self._database.transaction() as connection:
+                small.remove(connection, blobs)
                 connection.execute(delete(RELEASED).where(RELEASED.c.blob.in_(blobs)))
             removed += len(blobs)
 
@@ -87,6 +89,6 @@ class Sweeper:
         with self._database.reading() as connection:
             return {
                 blob
-                for table in (OBJECT, PART, RELEASED)
+                for table in (OBJECT, VERSION, PART, RELEASED)
                 for blob in connection.execute(select(table.c.blob).where(table.c.blob.in_(wanted))).scalars()
             }

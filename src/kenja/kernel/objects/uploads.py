@@ -12,10 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from kenja.core import ids
 from kenja.core.clock import Clock
 from kenja.kernel.database import Database
-from kenja.kernel.objects import checksums, listing, rows
+from kenja.kernel.objects import checksums, listing, rows, versions
 from kenja.kernel.objects.blobs import Blobs, Draft
 from kenja.kernel.objects.errors import InvalidPart, NoSuchBucket, NoSuchUpload, PartTooSmall
-from kenja.kernel.objects.records import PLAIN, Attributes, Checksum, ObjectInfo, PartInfo, UploadInfo
+from kenja.kernel.objects.records import PLAIN, Announce, Attributes, Checksum, ObjectInfo, PartInfo, UploadInfo
 from kenja.kernel.objects.tables import PART, UPLOAD
 
 SMALLEST_PART = 5 * 1024 * 1024  # bytes of every part but the last; Amazon S3 multipart upload limits
@@ -47,11 +47,11 @@ class Uploads:
         initiator: str,
         attributes: Attributes = PLAIN,
         checksum: Checksum | None = None,
+        implied: bool = False,
     ) -> UploadInfo:
         """Begin an upload. Raises NoSuchBucket and ForeignBucket."""
-        info = UploadInfo(
-            bucket, key, ids.token(64), float(int(self._clock.virtual())), initiator, attributes, checksum
-        )
+        now = float(int(self._clock.virtual()))
+        info = UploadInfo(bucket, key, ids.token(64), now, initiator, attributes, checksum, implied)
         values = {
             "bucket": bucket,
             "key": key.encode(),
@@ -59,7 +59,7 @@ class Uploads:
             "initiated": info.initiated,
             "initiator": initiator,
             "storage_class": attributes.storage_class,
-            "checksum": rows.checksum_text(checksum),
+            "checksum": rows.checksum_text(checksum) + (rows.IMPLIED if implied else ""),
             "document": rows.attributes_text(attributes),
         }
         try:
@@ -84,9 +84,11 @@ class Uploads:
         """
         shown = upload.checksum.algorithm if upload.checksum else algorithm
         value = checksums.encoded(draft.digests, shown) if shown else ""
+        own = checksums.encoded(draft.digests, algorithm) if algorithm not in (None, shown) else ""
         etag = draft.digests["MD5"].hex()
-        part = PartInfo(number, draft.blob, draft.size, etag, float(int(self._clock.virtual())), value)
-        values = {"blob": part.blob, "size": part.size, "etag": etag, "modified": part.modified, "checksum": value}
+        part = PartInfo(number, draft.blob, draft.size, etag, float(int(self._clock.virtual())), value, own)
+        values = {"blob": part.blob, "size": part.size, "etag": etag, "modified": part.modified}
+        values["checksum"] = f"{value} {own}".rstrip()
         key = {"bucket": upload.bucket, "key": upload.key.encode(), "upload": upload.id, "number": number}
         draft.place()
         try:
@@ -117,6 +119,7 @@ class Uploads:
         *,
         value: str = "",
         condition: Callable[[ObjectInfo | None], None] | None = None,
+        announce: Announce | None = None,
     ) -> ObjectInfo:
         """Join the listed parts into the object; the upload and all its parts are gone when it returns.
 
@@ -129,26 +132,28 @@ class Uploads:
         with self._joined(upload, chosen) as draft:
             info = ObjectInfo(
                 upload.bucket, upload.key, draft.blob, draft.size, etag, float(int(self._clock.virtual())),
-                upload.attributes, checksum, tuple(part.size for part in chosen), upload.id,
+                upload.attributes, checksum, tuple(part.size for part in chosen), upload.id, _part_checksums(upload, chosen),
             )  # fmt: skip
             draft.place()
             with self._database.transaction() as connection:
                 rows.lock(connection, upload.bucket, upload.key)
-                present = rows.look(connection, account, upload.bucket, upload.key)
+                found = rows.look(connection, account, upload.bucket, upload.key)
                 if condition is not None:
-                    condition(present)
+                    condition(found.object)
                 self._remove(connection, upload)
-                rows.write(connection, info, present, self._clock.wall())
+                info = versions.write(connection, found, info, self._clock, announce)
             draft.keep()
         return info
 
     def chosen(self, upload: UploadInfo, claims: Sequence[Claim]) -> list[PartInfo]:
-        """The parts that are claimed. Raises InvalidPart and PartTooSmall."""
+        """The parts that are claimed. Raises NoSuchUpload, InvalidPart and PartTooSmall."""
         present = {part.number: part for part in self.parts(upload)}
         chosen = []
         for claim in claims:
             part = present.get(claim.number)
-            if part is None or part.etag != claim.etag or (claim.checksum and claim.checksum != part.checksum):
+            if part is None or part.etag != claim.etag or claim.checksum not in ("", part.checksum, part.own):
+                with self._database.reading() as connection:  # completed or aborted meanwhile?
+                    _find(connection, upload.bucket, upload.key, upload.id)
                 raise InvalidPart(upload.id, claim.number, claim.etag)
             chosen.append(part)
         for part in chosen[:-1]:
@@ -212,13 +217,18 @@ def whole_checksum(upload: UploadInfo, parts: Sequence[PartInfo]) -> str:
     return checksums.joined(upload.checksum.algorithm, [(part.checksum, part.size) for part in parts])
 
 
+def _part_checksums(upload: UploadInfo, parts: Sequence[PartInfo]) -> tuple[str, ...]:
+    """What the object will show of its parts: nothing where nobody asked for checksums."""
+    return tuple(part.checksum for part in parts) if upload.checksum is not None and not upload.implied else ()
+
+
 def _find(connection: Connection, bucket: str, key: str, upload: str) -> UploadInfo:
     row: Any = connection.execute(select(UPLOAD).where(_is(bucket, key, upload))).first()
     if row is None:
         raise NoSuchUpload(upload)
     return UploadInfo(
         bucket, key, upload, row.initiated, row.initiator,
-        rows.attributes(row.document, row.storage_class), rows.checksum(row.checksum),
+        rows.attributes(row.document, row.storage_class), rows.checksum(row.checksum), row.checksum.endswith(rows.IMPLIED),
     )  # fmt: skip
 
 
@@ -231,4 +241,5 @@ def _of(upload: UploadInfo, *more: Any) -> Any:
 
 
 def _part(row: Any) -> PartInfo:
-    return PartInfo(row.number, row.blob, row.size, row.etag, row.modified, row.checksum)
+    checksum, _, own = row.checksum.partition(" ")
+    return PartInfo(row.number, row.blob, row.size, row.etag, row.modified, checksum, own)

@@ -84,12 +84,14 @@ class Family:
             query = listing.query(request, self.scope(context), self.key, ascending=self.resource.ascending)
         except listing.BadToken as error:
             raise context.error("validation", f"NextToken {error} is not one that this listing returned.") from None
-        found = context.kernel.store.page(query)
+        found, reached = context.kernel.store.scan(query)
         page = found[: query.limit - 1]
         summary = output.members[items].member
         answer: dict[str, Any] = {items: [self._view(context, record, summary) for record in page]}
         if len(found) > len(page):
             answer["NextToken"] = listing.token(page[-1], request)
+        elif reached is not None:  # a filter that finds little in much: the page is short, as SageMaker's may be
+            answer["NextToken"] = listing.encode(reached, listing.bound_to(request))
         return answer
 
     def update(self, context: Context, request: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from kenja.kernel.resources import documents
-from kenja.kernel.resources.store import Query, Record, Scope, SortColumn
+from kenja.kernel.resources.pages import Query, SortColumn
+from kenja.kernel.resources.store import Record, Scope
 
 _FILTERS = {  # members that SageMaker's List operations share -> field of Query
     "NameContains": "name_contains",

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kenja.core.clock import Clock
 from kenja.kernel.database import Database
-from kenja.kernel.resources import documents
+from kenja.kernel.resources import documents, pages
+from kenja.kernel.resources.pages import Query
 from kenja.kernel.resources.tables import IDEMPOTENCY, METADATA, RESOURCE, SECRET, TAG
 
-_COLUMNS = (RESOURCE.c.id, RESOURCE.c.account, RESOURCE.c.region, RESOURCE.c.kind, RESOURCE.c.name, RESOURCE.c.arn,
-            RESOURCE.c.status, RESOURCE.c.created, RESOURCE.c.modified, RESOURCE.c.version, RESOURCE.c.body)  # fmt: skip
+__all__ = ["AlreadyExists", "Query", "Record", "Scan", "Scope", "Store"]
+
+
+TOKEN_LIFE = 24 * 60 * 60  # seconds; Amazon EC2 API, "Ensuring idempotency": 24 hours, where a service names no other
 
 
 class AlreadyExists(Exception):  # noqa: N818 - reads as what happened
@@ -49,26 +52,11 @@ class Record:
     id: int = 0  # rises with every insert; ties of a listing are broken by it
 
 
-SortColumn = Literal["created", "modified", "name", "status"]
+class Scan(NamedTuple):
+    """What was found, and the (sort value, id) behind which to go on when not everything was looked at."""
 
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A listing: filters, order and where the last page ended."""
-
-    scope: Scope
-    kind: str
-    limit: int
-    sort: SortColumn = "created"
-    ascending: bool = False
-    after: tuple[Any, int] | None = None  # (sort value, id) of the last record of the page before
-    name_contains: str | None = None
-    name_prefix: str | None = None
-    status: str | None = None
-    created_after: float | None = None  # seconds; exclusive, like every bound here
-    created_before: float | None = None
-    modified_after: float | None = None
-    modified_before: float | None = None
+    records: list[Record]
+    reached: tuple[Any, int] | None
 
 
 class Store:
@@ -122,7 +110,7 @@ class Store:
 
     def by_arn(self, arn: str, kind: str | None = None) -> Record | None:
         """The resource with this ARN (of this kind, where several kinds could share it), or None."""
-        query = select(*_COLUMNS).where(RESOURCE.c.arn == arn)
+        query = select(*pages.COLUMNS).where(RESOURCE.c.arn == arn)
         if kind is not None:
             query = query.where(RESOURCE.c.kind == kind)
         with self.database.reading() as connection:
@@ -179,9 +167,38 @@ class Store:
 
     def page(self, query: Query) -> list[Record]:
         """At most `query.limit` records in order; time does not grow with the number of pages before."""
+        rows: list[Any] = []
         with self.database.reading() as connection:
-            rows = connection.execute(_select(query)).all()
+            for stretch in pages.stretches(query):
+                rows += connection.execute(pages.whole(query, stretch, query.limit - len(rows))).all()
         return [_record(row) for row in rows]
+
+    def scan(self, query: Query) -> Scan:
+        """Like `page`, but looks at no more than `pages.WINDOWS` records, whatever the filters leave of them.
+
+        Its time grows neither with the pages before nor with the number of records that no index leads around.
+        """
+        found: list[Record] = []
+        for window in pages.WINDOWS:
+            rows, reached = self._window(query, query.limit - len(found), window)
+            found += rows
+            if reached is None or len(found) == query.limit:
+                return Scan(found, None)
+            query = replace(query, after=reached)
+        return Scan(found, reached)
+
+    def _window(self, query: Query, limit: int, window: int) -> Scan:
+        rows: list[Any] = []
+        with self.database.reading() as connection:
+            for stretch in pages.stretches(query):
+                rows += connection.execute(pages.windowed(query, stretch, limit - len(rows), window)).all()
+                if len(rows) == limit:
+                    break
+                if pages.has_window(query):
+                    last = connection.execute(pages.end(query, stretch, window)).first()
+                    if last is not None:
+                        return Scan([_record(row) for row in rows], (last.value, last.id))
+        return Scan([_record(row) for row in rows], None)
 
     def count(self, scope: Scope, kind: str, statuses: Sequence[str] | None = None) -> int:
         """How many resources of a kind there are (in one of `statuses`)."""
@@ -193,7 +210,7 @@ class Store:
 
     def everywhere(self, kind: str, statuses: Sequence[str] | None = None) -> list[Record]:
         """All resources of a kind in every account and region: for the platform's own loops, never for a caller."""
-        query = select(*_COLUMNS).where(RESOURCE.c.kind == kind).order_by(RESOURCE.c.id)
+        query = select(*pages.COLUMNS).where(RESOURCE.c.kind == kind).order_by(RESOURCE.c.id)
         if statuses is not None:
             query = query.where(RESOURCE.c.status.in_(statuses))
         with self.database.reading() as connection:
@@ -220,9 +237,14 @@ class Store:
 
     def secret(self, name: str, fresh: str) -> str:
         """The platform's secret of this name; `fresh` becomes it when there is none yet."""
+        query = select(SECRET.c.value).where(SECRET.c.name == name)
+        with self.database.reading() as connection:
+            present = connection.execute(query).scalar()
+        if present is not None:
+            return str(present)
         with self.database.transaction() as connection:
             connection.execute(self.database.insert_new(SECRET), {"name": name, "value": fresh})
-            return str(connection.execute(select(SECRET.c.value).where(SECRET.c.name == name)).scalar_one())
+            return str(connection.execute(query).scalar_one())
 
     def remembered(self, scope: Scope, operation: str, token: str) -> tuple[str, Any] | None:
         """(digest, answer) of an earlier call with this idempotency token, or None.
@@ -256,6 +278,15 @@ class Store:
         with self.database.transaction() as connection:
             connection.execute(insert(IDEMPOTENCY), values)
 
+    def forget_tokens(self) -> int:
+        """Drop the answers of calls that are older than TOKEN_LIFE by the virtual clock; how many."""
+        old = IDEMPOTENCY.c.at < self._clock.virtual() - TOKEN_LIFE
+        with self.database.reading() as connection:
+            if connection.execute(select(IDEMPOTENCY.c.at).where(old).limit(1)).first() is None:
+                return 0
+        with self.database.transaction() as connection:
+            return connection.execute(delete(IDEMPOTENCY).where(old)).rowcount
+
     def empty(self, account: str) -> None:
         """Remove every resource and tag of an account; what runs is stopped by its own loop, which finds no row."""
         with self.database.transaction() as connection:
@@ -275,7 +306,7 @@ _BY_KEY = and_(
     RESOURCE.c.kind == bindparam("kind"),
     RESOURCE.c.name == bindparam("name"),
 )
-_GET = select(*_COLUMNS).where(_BY_KEY)
+_GET = select(*pages.COLUMNS).where(_BY_KEY)
 _LOCK = _GET.with_for_update()
 _FIND = select(RESOURCE.c.id).where(_BY_KEY)
 _UPDATE = (
@@ -293,31 +324,6 @@ def _key(record: Record) -> dict[str, str]:
 
 def _in_scope(scope: Scope, kind: str) -> list[ColumnElement[bool]]:
     return [RESOURCE.c.account == scope.account, RESOURCE.c.region == scope.region, RESOURCE.c.kind == kind]
-
-
-def _select(query: Query) -> Select[Any]:
-    where = _in_scope(query.scope, query.kind)
-    if query.name_contains is not None:
-        where.append(func.lower(RESOURCE.c.name).contains(query.name_contains.lower(), autoescape=True))
-    if query.name_prefix is not None:
-        where.append(RESOURCE.c.name >= query.name_prefix)
-        where.append(RESOURCE.c.name < query.name_prefix + "\U0010ffff")
-    if query.status is not None:
-        where.append(RESOURCE.c.status == query.status)
-    for column, after, before in (
-        (RESOURCE.c.created, query.created_after, query.created_before),
-        (RESOURCE.c.modified, query.modified_after, query.modified_before),
-    ):
-        if after is not None:
-            where.append(column > after)
-        if before is not None:
-            where.append(column < before)
-    column = RESOURCE.c[query.sort]
-    if query.after is not None:
-        mark = tuple_(column, RESOURCE.c.id)
-        where.append(mark > query.after if query.ascending else mark < query.after)
-    order = [column.asc(), RESOURCE.c.id.asc()] if query.ascending else [column.desc(), RESOURCE.c.id.desc()]
-    return select(*_COLUMNS).where(*where).order_by(*order).limit(query.limit)
 
 
 def _record(row: Any) -> Record:

@@ -44,6 +44,14 @@ JOB = Table(
     Column("lease_until", Double, nullable=False),
     Column("created", Double, nullable=False),
     Column("data", Text, nullable=False),
+    Column("resource", _ID, nullable=False),  # id of the resource that it works for
+)
+JOB_GATE = Table(
+    "job_gate",
+    METADATA,
+    Column("account", Text, primary_key=True),
+    Column("job", Text, primary_key=True),  # id of a job that is held; empty: the account's new ones will be
+    Column("steps", Integer, nullable=False),  # that it was granted so far
 )
 REPLICA = Table(
     "replica",
@@ -58,6 +66,9 @@ REPLICA = Table(
     Column("variant", Text, nullable=False),
     Column("phase", Text, nullable=False),
     Column("serving", Integer, nullable=False),  # 1 while requests are routed to its resource
+    Column("revision", Integer, nullable=False),  # of the resource; an update makes another one beside it
+    Column("retired", Integer, nullable=False),  # 1 when it is to end though its resource goes on
+    Column("weight", Double, nullable=False),  # of its variant among the requests of the resource
     Column("owner", Text, nullable=False),
     Column("lease_until", Double, nullable=False),
     Column("data", Text, nullable=False),

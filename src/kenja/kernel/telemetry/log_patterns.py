@@ -1,4 +1,4 @@
-"""CloudWatch's filter patterns for text: a pattern in, a predicate over messages out. No JSON or space-delimited patterns yet.
+"""CloudWatch's filter patterns: a pattern in, a predicate over messages out. Text here; JSON and fields in log_event_patterns.
 
 Terms are case sensitive and found anywhere in a message. All plain terms must be there, none of the `-excluded` ones;
 a pattern of `?optional` terms alone wants any of them, beside other terms those are ignored
@@ -8,17 +8,15 @@ a pattern of `?optional` terms alone wants any of them, beside other terms those
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import lru_cache
 
-Predicate = Callable[[str], bool]
+from kenja.kernel.telemetry.log_conditions import PatternError
+from kenja.kernel.telemetry.log_event_patterns import Predicate, field_pattern, json_pattern
+from kenja.kernel.telemetry.log_regex import Regex, RegexError
+
+__all__ = ["PatternError", "Predicate", "compile_pattern"]
 _TERM = re.compile(r'\s*([?-]?)(?:"((?:[^"\\]|\\.)*)"|([^\s"]+))(?=\s|$)')
 _BARE = re.compile(r"\w+")  # anything else has to stand in double quotes
-_LATER = {"{": "JSON patterns", "[": "space-delimited patterns", "%": "regular expressions"}
-
-
-class PatternError(ValueError):
-    """The pattern can not be understood, or not yet; the text says which and what to do."""
 
 
 @lru_cache(maxsize=256)
@@ -27,8 +25,12 @@ def compile_pattern(pattern: str) -> Predicate:
     text = pattern.strip()
     if not text or text == '""':
         return lambda message: True
-    if (kind := _LATER.get(text[0])) is not None:
-        raise PatternError(f'Invalid filter pattern: {kind} are not served yet; use terms such as ERROR -"timed out".')
+    if text[0] == "{":
+        return json_pattern(text)
+    if text[0] == "[":
+        return field_pattern(text)
+    if text[0] == "%":
+        return _regex(text)
     terms = _terms(text)
     wanted = [term for sign, term in terms if sign == ""]
     excluded = [term for sign, term in terms if sign == "-"]
@@ -36,6 +38,15 @@ def compile_pattern(pattern: str) -> Predicate:
     if optional and not wanted and not excluded:
         return lambda message: any(term in message for term in optional)
     return lambda message: all(term in message for term in wanted) and not any(term in message for term in excluded)
+
+
+def _regex(text: str) -> Predicate:
+    if len(text) < 3 or not text.endswith("%"):
+        raise PatternError("Invalid filter pattern: a regular expression must stand alone, between two % signs.")
+    try:
+        return Regex(text[1:-1]).search
+    except RegexError as error:
+        raise PatternError(f"Invalid filter pattern: {error}") from error
 
 
 def _terms(text: str) -> list[tuple[str, str]]:

@@ -111,6 +111,7 @@ class Logs:
         found = self.group(account, region, group)
         row = None if found is None else self._row(found.id, stream)
         if row is not None:
+            segments.sync(self._folder / row.segment)
             with self._database.transaction() as connection:
                 connection.execute(_REFRESH, [_refreshed(self._look(row), row)])
                 connection.execute(update(STREAM).where(STREAM.c.id == row.id).values(sealed=True))

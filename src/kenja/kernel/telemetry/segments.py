@@ -3,7 +3,8 @@
 A line is the JSON array `[milliseconds, "message"]` in UTF-8 and a newline, written by a single write(2) on a file opened
 with O_APPEND, in the order of time. Whoever writes splits messages at MAX_MESSAGE. A last line without its newline
 (its writer was killed, or is writing) is not there yet; the next writer closes it with `mend`. Memory is bounded by
-CHUNK + MAX_LINE, whatever the file holds; nothing here keeps a file open.
+CHUNK + MAX_LINE, whatever the file holds; nothing here keeps a file open. A killed process loses no line; a power cut may take
+the last seconds of a segment that is still written to (`sync` is for those that are complete).
 """
 
 from __future__ import annotations
@@ -58,6 +59,18 @@ def mend(path: Path) -> None:
         length = os.fstat(descriptor).st_size
         if length and os.pread(descriptor, 1, length - 1) != b"\n":
             os.write(descriptor, b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def sync(path: Path) -> None:
+    """Bring a segment that nobody writes to any more onto the disk: from here on a power cut takes nothing of it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

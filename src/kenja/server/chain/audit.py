@@ -49,4 +49,4 @@ class Audit:
             self._path.replace(self._path.with_suffix(".1.log"))
         with self._path.open("ab") as file:
             while self._waiting:
-                file.write(orjson.dumps(self._waiting.popleft()) + b"\n")
+                file.write(orjson.dumps(self._waiting.popleft(), option=orjson.OPT_APPEND_NEWLINE))

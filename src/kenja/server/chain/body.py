@@ -22,6 +22,7 @@ from kenja.core.errors import ServiceError
 
 MEMORY = 256 * 1024  # bytes of a body that stay in memory
 BATCH = 1024 * 1024  # bytes that are handed to a thread at once
+SILENCE = 60.0  # seconds that a client may pause inside a body; S3 API Reference, "RequestTimeout"
 Receive = Callable[[], Awaitable[Any]]
 
 
@@ -92,20 +93,27 @@ class Spool:
         self._folder = folder
         self._limit = limit
         self._decoder = decoder
-        wanted = [name for name, on in (("md5", md5), ("sha256", sha256)) if on]
-        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in wanted}
+        self._hashes = {
+            name: make(usedforsecurity=False)
+            for name, make, on in (("md5", hashlib.md5, md5), ("sha256", hashlib.sha256, sha256))
+            if on
+        }
         self._chunks: list[bytes] = []
         self._file: BinaryIO | None = None
         self._body = Spooled()
 
+    def nothing(self) -> Spooled:
+        """The body of a request that announces none; nothing is waited for. Raises Malformed (a coding of nothing)."""
+        return self._finish()
+
     async def receive(self, receive: Receive, executor: Executor) -> Spooled:
-        """The whole body. Raises ServiceError (too large), Malformed (bad coding) and Disconnected."""
+        """The whole body. Raises ServiceError (too large, too slow), Malformed (bad coding) and Disconnected."""
         loop = asyncio.get_running_loop()
         waiting: list[bytes] = []
         size = 0
         try:
             while True:
-                message = await receive()
+                message = await _next(receive)
                 if message["type"] != "http.request":
                     raise Disconnected
                 if chunk := message.get("body", b""):
@@ -165,3 +173,16 @@ class Spool:
         if self._file is not None:
             self._file.close()
         self._body.discard()
+
+
+async def _next(receive: Receive) -> Any:
+    try:
+        async with asyncio.timeout(SILENCE):
+            return await receive()
+    except TimeoutError:
+        raise ServiceError(
+            "RequestTimeout",
+            f"Nothing of the request's body came for {SILENCE:.0f} s; send it without pauses.",
+            status=400,
+            headers={"connection": "close"},
+        ) from None

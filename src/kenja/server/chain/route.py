@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 from kenja.kernel.services import Manifest
+from kenja.server.chain import bucket_hosts, hosts
 from kenja.server.chain.head import Head
 from kenja.wire import models
 from kenja.wire.codec import codec, resolve
 from kenja.wire.errors import Malformed
 from kenja.wire.message import Request
-from kenja.wire.select import select
+from kenja.wire.select import rpc_names, select
 
 PIN = "/_svc/"  # /_svc/NAME/… names the service itself
 
@@ -24,6 +25,13 @@ class Target:
     manifest: Manifest
     protocol: str  # as `kenja.wire.select` names it; the service's codec knows what "rest" means
     head: Head
+    bucket: str = ""  # of S3, where the host names it
+    region: str = ""  # where the host names one
+
+    @property
+    def path(self) -> str:
+        """The path that the service knows, with the bucket of the host in front."""
+        return f"/{self.bucket}{self.head.path}" if self.bucket else self.head.path
 
 
 def find(head: Head, manifests: Mapping[str, Manifest]) -> Target | None:
@@ -32,13 +40,34 @@ def find(head: Head, manifests: Mapping[str, Manifest]) -> Target | None:
         name, _, rest = head.path[len(PIN) :].partition("/")
         manifest = manifests.get(name)
         return _target(manifest, replace(head, path=f"/{rest}")) if manifest else None
+    if (host := hosts.parse(head.headers.get("host", ""))) is not None:
+        return _addressed(head, host, manifests)
     if target := head.headers.get("x-amz-target"):
         prefix = target.rpartition(".")[0]
         return _first((m for m in manifests.values() if m.target_prefix and m.target_prefix == prefix), head)
     signing_name = signed_for(head)
     if signing_name is None:
-        return _unsigned(head, manifests)
+        return (_bearing(head, manifests) if bears(head) else None) or _unsigned(head, manifests)
     return _first((m for m in manifests.values() if m.signing_name == signing_name), head)
+
+
+def _addressed(head: Head, host: hosts.AwsHost, manifests: Mapping[str, Manifest]) -> Target | None:
+    """Behind one of AWS's own names there is that service and no other."""
+    addressed = hosts.served(host, manifests)
+    if addressed is None:
+        return None
+    bucket = addressed.before if addressed.manifest.name == "s3" else ""
+    return replace(_target(addressed.manifest, head), bucket=bucket, region=addressed.region)
+
+
+def bears(head: Head) -> bool:
+    """Whether a request is authenticated by a bearer token."""
+    return head.headers.get("authorization", "")[:7].lower() == "bearer "
+
+
+def _bearing(head: Head, manifests: Mapping[str, Manifest]) -> Target | None:
+    """A bearer token names no service: the path tells, among those that take one."""
+    return _first((manifests[name] for name in hosts.bearer_services() if name in manifests), head)
 
 
 def signed_for(head: Head) -> str | None:
@@ -60,8 +89,11 @@ def signed_for(head: Head) -> str | None:
 
 def _unsigned(head: Head, manifests: Mapping[str, Manifest]) -> Target | None:
     """An unsigned request still deserves its refusal in the right protocol."""
-    if head.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    form = head.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    if form and not bucket_hosts.bucket(head.headers.get("host", "")):
         return _first((m for m in manifests.values() if m.name == "sts"), head)
+    if (names := rpc_names(head.path)) and head.headers.get("smithy-protocol"):
+        return _first((m for m in manifests.values() if m.target_prefix == names[0]), head)
     return _first((m for m in manifests.values() if m.name == "s3"), head)
 
 
@@ -75,7 +107,8 @@ def _first(candidates: Iterable[Manifest], head: Head) -> Target | None:
 
 def _target(manifest: Manifest, head: Head) -> Target:
     protocol = select(head.headers, head.headers.get("content-type", ""), head.path, head.query)
-    return Target(manifest, protocol, head)
+    bucket = bucket_hosts.bucket(head.headers.get("host", "")) if manifest.name == "s3" else ""
+    return Target(manifest, protocol, head, bucket)
 
 
 def _speaks(target: Target) -> bool:
@@ -84,7 +117,7 @@ def _speaks(target: Target) -> bool:
 
 def _routes(target: Target) -> bool:
     head = target.head
-    request = Request(head.method, head.path, head.query, dict(head.headers), b"")
+    request = Request(head.method, target.path, head.query, dict(head.headers), b"")
     try:
         return _speaks(target) and codec(models.load(target.manifest.name), target.protocol).route(request) is not None
     except Malformed:

@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kenja.core.config import DEFAULT_REGION
 from kenja.core.errors import ServiceError
+from kenja.kernel.context import ANONYMOUS
 from kenja.kernel.identity import Authenticated, ChunkVerifier, Dialect, Expected
-from kenja.kernel.identity.proof import SIGNED_CHUNKS, UNSIGNED_TRAILER
+from kenja.kernel.identity.proof import SIGNED_CHUNKS, UNSIGNED, UNSIGNED_TRAILER
 from kenja.kernel.kernel import Kernel
-from kenja.kernel.services import Manifest
+from kenja.server.chain import hosts
 from kenja.server.chain.body import Spool, Spooled
 from kenja.server.chain.head import Head
+from kenja.wire import models
 from kenja.wire.chunked import ChunkedDecoder
 from kenja.wire.select import select
 
 if TYPE_CHECKING:
     from kenja.server.chain.route import Target
 
-__all__ = ["UPLOADS", "Authenticated", "check_payload", "spool", "verify"]
+__all__ = ["NOBODY", "UPLOADS", "Authenticated", "check_payload", "spool", "verify"]
 
 UPLOADS = frozenset({"s3"})  # services whose handlers read the body as a stream
 MAX_OBJECT = 5 * 1024**3  # bytes of one upload; S3 User Guide, "Uploading objects"
 MAX_REQUEST = 64 * 1024**2  # bytes of every other request; no AWS API of JSON or forms takes as much
+NOBODY = Authenticated(ANONYMOUS, DEFAULT_REGION, "s3", "s3", UNSIGNED)
+_SIGNS = ("X-Amz-Signature=", "X-Amz-Algorithm=", "AWSAccessKeyId=", "Signature=")  # what a signed query string has
 
 
-def verify(kernel: Kernel, head: Head, manifest: Manifest | None) -> Authenticated:
-    """The caller of a request. Raises ServiceError in the words of the service.
+def verify(kernel: Kernel, head: Head, target: Target) -> Authenticated:
+    """The caller of a request: of S3's, nobody where nothing is signed. Raises ServiceError in the words of the service.
+
+    `head` is the request as it was signed, with a pin if it has one.
 
     Where the signature covers a hash that only the body tells, `check_payload` completes the check; nothing may be
     done for the caller before it has returned.
     """
-    service = None if manifest is None else manifest.signing_name
-    return kernel.identity.authenticate(head, Expected(_dialect(head, manifest), service))
+    service = target.manifest.signing_name
+    dialect = _dialect(head, service)
+    if dialect == "s3" and not head.headers.get("authorization") and not any(sign in head.query for sign in _SIGNS):
+        payload = head.headers.get("x-amz-content-sha256")
+        return NOBODY if payload != UNSIGNED_TRAILER else replace(NOBODY, payload=UNSIGNED_TRAILER)
+    authorization = head.headers.get("authorization", "")
+    if authorization[:7].lower() == "bearer " and hosts.takes_bearer(models.load(target.manifest.name).metadata):
+        principal, region = kernel.identity.bear(authorization[7:], dialect, secure=head.scheme == "https")
+        return Authenticated(principal, target.region or region, service, dialect, UNSIGNED)
+    return kernel.identity.authenticate(head, Expected(dialect, service), target.bucket)
 
 
 def spool(kernel: Kernel, target: Target, signed: Authenticated) -> Spool:
@@ -39,6 +55,7 @@ def spool(kernel: Kernel, target: Target, signed: Authenticated) -> Spool:
     decoder = _decoder(target.head, signed)
     if target.manifest.name not in UPLOADS:
         return Spool(None, MAX_REQUEST, decoder, md5=False, sha256=signed.needs_sha256)
+    _check_announced(target.head)
     folder = kernel.objects.incoming_folder
     return Spool(folder, MAX_OBJECT, decoder, md5=True, sha256=signed.needs_sha256)
 
@@ -49,8 +66,18 @@ def check_payload(_target: Target, signed: Authenticated, payload: Spooled) -> N
         signed.check(payload.digests["sha256"])
 
 
-def _dialect(head: Head, manifest: Manifest | None) -> Dialect:
-    if manifest is not None and manifest.signing_name == "s3":
+def _check_announced(head: Head) -> None:
+    """Refuse an upload before its body comes, where its length alone forbids it."""
+    announced = head.headers.get("x-amz-decoded-content-length") or head.headers.get("content-length", "")
+    size = int(announced[:16]) if announced.isascii() and announced.isdigit() else 0
+    if size > MAX_OBJECT:
+        facts = {"ProposedSize": size, "MaxSizeAllowed": MAX_OBJECT}
+        message = "Your proposed upload exceeds the maximum allowed size"
+        raise ServiceError("EntityTooLarge", message, status=400, fields=facts)
+
+
+def _dialect(head: Head, service: str) -> Dialect:
+    if service == "s3":
         return "s3"
     written = select(head.headers, head.headers.get("content-type", ""), head.path, head.query)
     match written:

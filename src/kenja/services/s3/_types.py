@@ -6,6 +6,10 @@ from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
 
+class AbortIncompleteMultipartUpload(TypedDict):
+    DaysAfterInitiation: NotRequired[int]
+
+
 class AbortMultipartUploadOutput(TypedDict):
     RequestCharged: NotRequired[str]
     VersionId: NotRequired[str]
@@ -20,6 +24,51 @@ class AbortMultipartUploadRequest(TypedDict):
     IfMatchInitiatedTime: NotRequired[datetime]
 
 
+class AccelerateConfiguration(TypedDict):
+    Status: NotRequired[str]
+
+
+class AccessControlPolicy(TypedDict):
+    Grants: NotRequired[list[Grant]]
+    Owner: NotRequired[Owner]
+
+
+class AccessControlTranslation(TypedDict):
+    Owner: str
+
+
+class AnalyticsAndOperator(TypedDict):
+    Prefix: NotRequired[str]
+    Tags: NotRequired[list[Tag]]
+
+
+class AnalyticsConfiguration(TypedDict):
+    Id: str
+    Filter: NotRequired[AnalyticsFilter]
+    StorageClassAnalysis: StorageClassAnalysis
+
+
+class AnalyticsExportDestination(TypedDict):
+    S3BucketDestination: AnalyticsS3BucketDestination
+
+
+class AnalyticsFilter(TypedDict):
+    Prefix: NotRequired[str]
+    Tag: NotRequired[Tag]
+    And: NotRequired[AnalyticsAndOperator]
+
+
+class AnalyticsS3BucketDestination(TypedDict):
+    Format: str
+    BucketAccountId: NotRequired[str]
+    Bucket: str
+    Prefix: NotRequired[str]
+
+
+class BlockedEncryptionTypes(TypedDict):
+    EncryptionType: NotRequired[list[str]]
+
+
 class Bucket(TypedDict):
     Name: NotRequired[str]
     CreationDate: NotRequired[datetime]
@@ -30,6 +79,41 @@ class Bucket(TypedDict):
 class BucketInfo(TypedDict):
     DataRedundancy: NotRequired[str]
     Type: NotRequired[str]
+
+
+class BucketLifecycleConfiguration(TypedDict):
+    Rules: list[LifecycleRule]
+
+
+class BucketLoggingStatus(TypedDict):
+    LoggingEnabled: NotRequired[LoggingEnabled]
+
+
+class CORSConfiguration(TypedDict):
+    CORSRules: list[CORSRule]
+
+
+class CORSRule(TypedDict):
+    ID: NotRequired[str]
+    AllowedHeaders: NotRequired[list[str]]
+    AllowedMethods: list[str]
+    AllowedOrigins: list[str]
+    ExposeHeaders: NotRequired[list[str]]
+    MaxAgeSeconds: NotRequired[int]
+
+
+class Checksum(TypedDict):
+    ChecksumCRC32: NotRequired[str]
+    ChecksumCRC32C: NotRequired[str]
+    ChecksumCRC64NVME: NotRequired[str]
+    ChecksumSHA1: NotRequired[str]
+    ChecksumSHA256: NotRequired[str]
+    ChecksumSHA512: NotRequired[str]
+    ChecksumMD5: NotRequired[str]
+    ChecksumXXHASH64: NotRequired[str]
+    ChecksumXXHASH3: NotRequired[str]
+    ChecksumXXHASH128: NotRequired[str]
+    ChecksumType: NotRequired[str]
 
 
 class CommonPrefix(TypedDict):
@@ -103,6 +187,11 @@ class CompletedPart(TypedDict):
     ChecksumXXHASH3: NotRequired[str]
     ChecksumXXHASH128: NotRequired[str]
     PartNumber: NotRequired[int]
+
+
+class Condition(TypedDict):
+    HttpErrorCodeReturnedEquals: NotRequired[str]
+    KeyPrefixEquals: NotRequired[str]
 
 
 class CopyObjectOutput(TypedDict):
@@ -281,14 +370,97 @@ class CreateMultipartUploadRequest(TypedDict):
     ChecksumType: NotRequired[str]
 
 
+class DefaultRetention(TypedDict):
+    Mode: NotRequired[str]
+    Days: NotRequired[int]
+    Years: NotRequired[int]
+    DefaultEventHold: NotRequired[EventHoldDuration]
+
+
 class Delete(TypedDict):
     Objects: list[ObjectIdentifier]
     Quiet: NotRequired[bool]
 
 
+class DeleteBucketAnalyticsConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteBucketCorsRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteBucketEncryptionRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteBucketIntelligentTieringConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteBucketInventoryConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteBucketLifecycleRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteBucketMetricsConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteBucketOwnershipControlsRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteBucketPolicyRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteBucketReplicationRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
 class DeleteBucketRequest(TypedDict):
     Bucket: str
     ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteBucketTaggingRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteBucketWebsiteRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class DeleteMarkerEntry(TypedDict):
+    Owner: NotRequired[Owner]
+    Key: NotRequired[str]
+    VersionId: NotRequired[str]
+    IsLatest: NotRequired[bool]
+    LastModified: NotRequired[datetime]
+
+
+class DeleteMarkerReplication(TypedDict):
+    Status: NotRequired[str]
 
 
 class DeleteObjectOutput(TypedDict):
@@ -310,6 +482,17 @@ class DeleteObjectRequest(TypedDict):
     IfMatchSize: NotRequired[int]
 
 
+class DeleteObjectTaggingOutput(TypedDict):
+    VersionId: NotRequired[str]
+
+
+class DeleteObjectTaggingRequest(TypedDict):
+    Bucket: str
+    Key: str
+    VersionId: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
 class DeleteObjectsOutput(TypedDict):
     Deleted: NotRequired[list[DeletedObject]]
     RequestCharged: NotRequired[str]
@@ -326,11 +509,30 @@ class DeleteObjectsRequest(TypedDict):
     ChecksumAlgorithm: NotRequired[str]
 
 
+class DeletePublicAccessBlockRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
 class DeletedObject(TypedDict):
     Key: NotRequired[str]
     VersionId: NotRequired[str]
     DeleteMarker: NotRequired[bool]
     DeleteMarkerVersionId: NotRequired[str]
+
+
+class Destination(TypedDict):
+    Bucket: str
+    Account: NotRequired[str]
+    StorageClass: NotRequired[str]
+    AccessControlTranslation: NotRequired[AccessControlTranslation]
+    EncryptionConfiguration: NotRequired[EncryptionConfiguration]
+    ReplicationTime: NotRequired[ReplicationTime]
+    Metrics: NotRequired[Metrics]
+
+
+class EncryptionConfiguration(TypedDict):
+    ReplicaKmsKeyID: NotRequired[str]
 
 
 class Error(TypedDict):
@@ -340,11 +542,282 @@ class Error(TypedDict):
     Message: NotRequired[str]
 
 
+class ErrorDocument(TypedDict):
+    Key: str
+
+
+class EventBridgeConfiguration(TypedDict):
+    pass
+
+
+class EventHoldDuration(TypedDict):
+    Days: NotRequired[int]
+    Years: NotRequired[int]
+
+
+class ExistingObjectReplication(TypedDict):
+    Status: str
+
+
+class FilterRule(TypedDict):
+    Name: NotRequired[str]
+    Value: NotRequired[str]
+
+
+class GetBucketAccelerateConfigurationOutput(TypedDict):
+    Status: NotRequired[str]
+    RequestCharged: NotRequired[str]
+
+
+class GetBucketAccelerateConfigurationRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+    RequestPayer: NotRequired[str]
+
+
+class GetBucketAclOutput(TypedDict):
+    Owner: NotRequired[Owner]
+    Grants: NotRequired[list[Grant]]
+
+
+class GetBucketAclRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketAnalyticsConfigurationOutput(TypedDict):
+    AnalyticsConfiguration: NotRequired[AnalyticsConfiguration]
+
+
+class GetBucketAnalyticsConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketCorsOutput(TypedDict):
+    CORSRules: NotRequired[list[CORSRule]]
+
+
+class GetBucketCorsRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketEncryptionOutput(TypedDict):
+    ServerSideEncryptionConfiguration: NotRequired[ServerSideEncryptionConfiguration]
+
+
+class GetBucketEncryptionRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketIntelligentTieringConfigurationOutput(TypedDict):
+    IntelligentTieringConfiguration: NotRequired[IntelligentTieringConfiguration]
+
+
+class GetBucketIntelligentTieringConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketInventoryConfigurationOutput(TypedDict):
+    InventoryConfiguration: NotRequired[InventoryConfiguration]
+
+
+class GetBucketInventoryConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketLifecycleConfigurationOutput(TypedDict):
+    Rules: NotRequired[list[LifecycleRule]]
+    TransitionDefaultMinimumObjectSize: NotRequired[str]
+
+
+class GetBucketLifecycleConfigurationRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
 class GetBucketLocationOutput(TypedDict):
     LocationConstraint: NotRequired[str]
 
 
 class GetBucketLocationRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketLoggingOutput(TypedDict):
+    LoggingEnabled: NotRequired[LoggingEnabled]
+
+
+class GetBucketLoggingRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketMetricsConfigurationOutput(TypedDict):
+    MetricsConfiguration: NotRequired[MetricsConfiguration]
+
+
+class GetBucketMetricsConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketNotificationConfigurationRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketOwnershipControlsOutput(TypedDict):
+    OwnershipControls: NotRequired[OwnershipControls]
+
+
+class GetBucketOwnershipControlsRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketPolicyOutput(TypedDict):
+    Policy: NotRequired[str]
+
+
+class GetBucketPolicyRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketPolicyStatusOutput(TypedDict):
+    PolicyStatus: NotRequired[PolicyStatus]
+
+
+class GetBucketPolicyStatusRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketReplicationOutput(TypedDict):
+    ReplicationConfiguration: NotRequired[ReplicationConfiguration]
+
+
+class GetBucketReplicationRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketRequestPaymentOutput(TypedDict):
+    Payer: NotRequired[str]
+
+
+class GetBucketRequestPaymentRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketTaggingOutput(TypedDict):
+    TagSet: list[Tag]
+
+
+class GetBucketTaggingRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketVersioningOutput(TypedDict):
+    Status: NotRequired[str]
+    MFADelete: NotRequired[str]
+
+
+class GetBucketVersioningRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetBucketWebsiteOutput(TypedDict):
+    RedirectAllRequestsTo: NotRequired[RedirectAllRequestsTo]
+    IndexDocument: NotRequired[IndexDocument]
+    ErrorDocument: NotRequired[ErrorDocument]
+    RoutingRules: NotRequired[list[RoutingRule]]
+
+
+class GetBucketWebsiteRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetObjectAclOutput(TypedDict):
+    Owner: NotRequired[Owner]
+    Grants: NotRequired[list[Grant]]
+    RequestCharged: NotRequired[str]
+
+
+class GetObjectAclRequest(TypedDict):
+    Bucket: str
+    Key: str
+    VersionId: NotRequired[str]
+    RequestPayer: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetObjectAttributesOutput(TypedDict):
+    DeleteMarker: NotRequired[bool]
+    LastModified: NotRequired[datetime]
+    VersionId: NotRequired[str]
+    RequestCharged: NotRequired[str]
+    ETag: NotRequired[str]
+    Checksum: NotRequired[Checksum]
+    ObjectParts: NotRequired[GetObjectAttributesParts]
+    StorageClass: NotRequired[str]
+    ObjectSize: NotRequired[int]
+
+
+class GetObjectAttributesParts(TypedDict):
+    TotalPartsCount: NotRequired[int]
+    PartNumberMarker: NotRequired[int]
+    NextPartNumberMarker: NotRequired[int]
+    MaxParts: NotRequired[int]
+    IsTruncated: NotRequired[bool]
+    Parts: NotRequired[list[ObjectPart]]
+
+
+class GetObjectAttributesRequest(TypedDict):
+    Bucket: str
+    Key: str
+    VersionId: NotRequired[str]
+    MaxParts: NotRequired[int]
+    PartNumberMarker: NotRequired[int]
+    SSECustomerAlgorithm: NotRequired[str]
+    SSECustomerKey: NotRequired[str]
+    SSECustomerKeyMD5: NotRequired[str]
+    RequestPayer: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+    ObjectAttributes: list[str]
+
+
+class GetObjectLegalHoldOutput(TypedDict):
+    LegalHold: NotRequired[ObjectLockLegalHold]
+
+
+class GetObjectLegalHoldRequest(TypedDict):
+    Bucket: str
+    Key: str
+    VersionId: NotRequired[str]
+    RequestPayer: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetObjectLockConfigurationOutput(TypedDict):
+    ObjectLockConfiguration: NotRequired[ObjectLockConfiguration]
+
+
+class GetObjectLockConfigurationRequest(TypedDict):
     Bucket: str
     ExpectedBucketOwner: NotRequired[str]
 
@@ -420,6 +893,53 @@ class GetObjectRequest(TypedDict):
     PartNumber: NotRequired[int]
     ExpectedBucketOwner: NotRequired[str]
     ChecksumMode: NotRequired[str]
+
+
+class GetObjectRetentionOutput(TypedDict):
+    Retention: NotRequired[ObjectLockRetention]
+
+
+class GetObjectRetentionRequest(TypedDict):
+    Bucket: str
+    Key: str
+    VersionId: NotRequired[str]
+    RequestPayer: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class GetObjectTaggingOutput(TypedDict):
+    VersionId: NotRequired[str]
+    TagSet: list[Tag]
+
+
+class GetObjectTaggingRequest(TypedDict):
+    Bucket: str
+    Key: str
+    VersionId: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+    RequestPayer: NotRequired[str]
+
+
+class GetPublicAccessBlockOutput(TypedDict):
+    PublicAccessBlockConfiguration: NotRequired[PublicAccessBlockConfiguration]
+
+
+class GetPublicAccessBlockRequest(TypedDict):
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class Grant(TypedDict):
+    Grantee: NotRequired[Grantee]
+    Permission: NotRequired[str]
+
+
+class Grantee(TypedDict):
+    DisplayName: NotRequired[str]
+    EmailAddress: NotRequired[str]
+    ID: NotRequired[str]
+    Type: str
+    URI: NotRequired[str]
 
 
 class HeadBucketOutput(TypedDict):
@@ -508,9 +1028,158 @@ class HeadObjectRequest(TypedDict):
     ChecksumMode: NotRequired[str]
 
 
+class IndexDocument(TypedDict):
+    Suffix: str
+
+
 class Initiator(TypedDict):
     ID: NotRequired[str]
     DisplayName: NotRequired[str]
+
+
+class IntelligentTieringAndOperator(TypedDict):
+    Prefix: NotRequired[str]
+    Tags: NotRequired[list[Tag]]
+
+
+class IntelligentTieringConfiguration(TypedDict):
+    Id: str
+    Filter: NotRequired[IntelligentTieringFilter]
+    Status: str
+    Tierings: list[Tiering]
+
+
+class IntelligentTieringFilter(TypedDict):
+    Prefix: NotRequired[str]
+    Tag: NotRequired[Tag]
+    And: NotRequired[IntelligentTieringAndOperator]
+
+
+class InventoryConfiguration(TypedDict):
+    Destination: InventoryDestination
+    IsEnabled: bool
+    Filter: NotRequired[InventoryFilter]
+    Id: str
+    IncludedObjectVersions: str
+    OptionalFields: NotRequired[list[str]]
+    Schedule: InventorySchedule
+
+
+class InventoryDestination(TypedDict):
+    S3BucketDestination: InventoryS3BucketDestination
+
+
+class InventoryEncryption(TypedDict):
+    SSES3: NotRequired[SSES3]
+    SSEKMS: NotRequired[SSEKMS]
+
+
+class InventoryFilter(TypedDict):
+    Prefix: str
+
+
+class InventoryS3BucketDestination(TypedDict):
+    AccountId: NotRequired[str]
+    Bucket: str
+    Format: str
+    Prefix: NotRequired[str]
+    Encryption: NotRequired[InventoryEncryption]
+
+
+class InventorySchedule(TypedDict):
+    Frequency: str
+
+
+class LambdaFunctionConfiguration(TypedDict):
+    Id: NotRequired[str]
+    LambdaFunctionArn: str
+    Events: list[str]
+    Filter: NotRequired[NotificationConfigurationFilter]
+
+
+class LifecycleExpiration(TypedDict):
+    Date: NotRequired[datetime]
+    Days: NotRequired[int]
+    ExpiredObjectDeleteMarker: NotRequired[bool]
+
+
+class LifecycleRule(TypedDict):
+    Expiration: NotRequired[LifecycleExpiration]
+    ID: NotRequired[str]
+    Prefix: NotRequired[str]
+    Filter: NotRequired[LifecycleRuleFilter]
+    Status: str
+    Transitions: NotRequired[list[Transition]]
+    NoncurrentVersionTransitions: NotRequired[list[NoncurrentVersionTransition]]
+    NoncurrentVersionExpiration: NotRequired[NoncurrentVersionExpiration]
+    AbortIncompleteMultipartUpload: NotRequired[AbortIncompleteMultipartUpload]
+
+
+class LifecycleRuleAndOperator(TypedDict):
+    Prefix: NotRequired[str]
+    Tags: NotRequired[list[Tag]]
+    ObjectSizeGreaterThan: NotRequired[int]
+    ObjectSizeLessThan: NotRequired[int]
+
+
+class LifecycleRuleFilter(TypedDict):
+    Prefix: NotRequired[str]
+    Tag: NotRequired[Tag]
+    ObjectSizeGreaterThan: NotRequired[int]
+    ObjectSizeLessThan: NotRequired[int]
+    And: NotRequired[LifecycleRuleAndOperator]
+
+
+class ListBucketAnalyticsConfigurationsOutput(TypedDict):
+    IsTruncated: NotRequired[bool]
+    ContinuationToken: NotRequired[str]
+    NextContinuationToken: NotRequired[str]
+    AnalyticsConfigurationList: NotRequired[list[AnalyticsConfiguration]]
+
+
+class ListBucketAnalyticsConfigurationsRequest(TypedDict):
+    Bucket: str
+    ContinuationToken: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class ListBucketIntelligentTieringConfigurationsOutput(TypedDict):
+    IsTruncated: NotRequired[bool]
+    ContinuationToken: NotRequired[str]
+    NextContinuationToken: NotRequired[str]
+    IntelligentTieringConfigurationList: NotRequired[list[IntelligentTieringConfiguration]]
+
+
+class ListBucketIntelligentTieringConfigurationsRequest(TypedDict):
+    Bucket: str
+    ContinuationToken: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class ListBucketInventoryConfigurationsOutput(TypedDict):
+    ContinuationToken: NotRequired[str]
+    InventoryConfigurationList: NotRequired[list[InventoryConfiguration]]
+    IsTruncated: NotRequired[bool]
+    NextContinuationToken: NotRequired[str]
+
+
+class ListBucketInventoryConfigurationsRequest(TypedDict):
+    Bucket: str
+    ContinuationToken: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class ListBucketMetricsConfigurationsOutput(TypedDict):
+    IsTruncated: NotRequired[bool]
+    ContinuationToken: NotRequired[str]
+    NextContinuationToken: NotRequired[str]
+    MetricsConfigurationList: NotRequired[list[MetricsConfiguration]]
+
+
+class ListBucketMetricsConfigurationsRequest(TypedDict):
+    Bucket: str
+    ContinuationToken: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
 
 
 class ListBucketsOutput(TypedDict):
@@ -553,6 +1222,36 @@ class ListMultipartUploadsRequest(TypedDict):
     UploadIdMarker: NotRequired[str]
     ExpectedBucketOwner: NotRequired[str]
     RequestPayer: NotRequired[str]
+
+
+class ListObjectVersionsOutput(TypedDict):
+    IsTruncated: NotRequired[bool]
+    KeyMarker: NotRequired[str]
+    VersionIdMarker: NotRequired[str]
+    NextKeyMarker: NotRequired[str]
+    NextVersionIdMarker: NotRequired[str]
+    Versions: NotRequired[list[ObjectVersion]]
+    DeleteMarkers: NotRequired[list[DeleteMarkerEntry]]
+    Name: NotRequired[str]
+    Prefix: NotRequired[str]
+    Delimiter: NotRequired[str]
+    MaxKeys: NotRequired[int]
+    CommonPrefixes: NotRequired[list[CommonPrefix]]
+    EncodingType: NotRequired[str]
+    RequestCharged: NotRequired[str]
+
+
+class ListObjectVersionsRequest(TypedDict):
+    Bucket: str
+    Delimiter: NotRequired[str]
+    EncodingType: NotRequired[str]
+    KeyMarker: NotRequired[str]
+    MaxKeys: NotRequired[int]
+    Prefix: NotRequired[str]
+    VersionIdMarker: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+    RequestPayer: NotRequired[str]
+    OptionalObjectAttributes: NotRequired[list[str]]
 
 
 class ListObjectsOutput(TypedDict):
@@ -649,6 +1348,36 @@ class LocationInfo(TypedDict):
     Name: NotRequired[str]
 
 
+class LoggingEnabled(TypedDict):
+    TargetBucket: str
+    TargetGrants: NotRequired[list[TargetGrant]]
+    TargetPrefix: str
+    TargetObjectKeyFormat: NotRequired[TargetObjectKeyFormat]
+
+
+class Metrics(TypedDict):
+    Status: str
+    EventThreshold: NotRequired[ReplicationTimeValue]
+
+
+class MetricsAndOperator(TypedDict):
+    Prefix: NotRequired[str]
+    Tags: NotRequired[list[Tag]]
+    AccessPointArn: NotRequired[str]
+
+
+class MetricsConfiguration(TypedDict):
+    Id: str
+    Filter: NotRequired[MetricsFilter]
+
+
+class MetricsFilter(TypedDict):
+    Prefix: NotRequired[str]
+    Tag: NotRequired[Tag]
+    AccessPointArn: NotRequired[str]
+    And: NotRequired[MetricsAndOperator]
+
+
 class MultipartUpload(TypedDict):
     UploadId: NotRequired[str]
     Key: NotRequired[str]
@@ -659,6 +1388,28 @@ class MultipartUpload(TypedDict):
     ChecksumAlgorithm: NotRequired[str]
     ChecksumType: NotRequired[str]
     VersionId: NotRequired[str]
+
+
+class NoncurrentVersionExpiration(TypedDict):
+    NoncurrentDays: NotRequired[int]
+    NewerNoncurrentVersions: NotRequired[int]
+
+
+class NoncurrentVersionTransition(TypedDict):
+    NoncurrentDays: NotRequired[int]
+    StorageClass: NotRequired[str]
+    NewerNoncurrentVersions: NotRequired[int]
+
+
+class NotificationConfiguration(TypedDict):
+    TopicConfigurations: NotRequired[list[TopicConfiguration]]
+    QueueConfigurations: NotRequired[list[QueueConfiguration]]
+    LambdaFunctionConfigurations: NotRequired[list[LambdaFunctionConfiguration]]
+    EventBridgeConfiguration: NotRequired[EventBridgeConfiguration]
+
+
+class NotificationConfigurationFilter(TypedDict):
+    Key: NotRequired[S3KeyFilter]
 
 
 class Object(TypedDict):
@@ -681,9 +1432,66 @@ class ObjectIdentifier(TypedDict):
     Size: NotRequired[int]
 
 
+class ObjectLockConfiguration(TypedDict):
+    ObjectLockEnabled: NotRequired[str]
+    Rule: NotRequired[ObjectLockRule]
+
+
+class ObjectLockLegalHold(TypedDict):
+    Status: NotRequired[str]
+
+
+class ObjectLockRetention(TypedDict):
+    Mode: NotRequired[str]
+    RetainUntilDate: NotRequired[datetime]
+    EventHold: NotRequired[str]
+    EventHoldDuration: NotRequired[EventHoldDuration]
+
+
+class ObjectLockRule(TypedDict):
+    DefaultRetention: NotRequired[DefaultRetention]
+
+
+class ObjectPart(TypedDict):
+    PartNumber: NotRequired[int]
+    Size: NotRequired[int]
+    ChecksumCRC32: NotRequired[str]
+    ChecksumCRC32C: NotRequired[str]
+    ChecksumCRC64NVME: NotRequired[str]
+    ChecksumSHA1: NotRequired[str]
+    ChecksumSHA256: NotRequired[str]
+    ChecksumSHA512: NotRequired[str]
+    ChecksumMD5: NotRequired[str]
+    ChecksumXXHASH64: NotRequired[str]
+    ChecksumXXHASH3: NotRequired[str]
+    ChecksumXXHASH128: NotRequired[str]
+
+
+class ObjectVersion(TypedDict):
+    ETag: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[list[str]]
+    ChecksumType: NotRequired[str]
+    Size: NotRequired[int]
+    StorageClass: NotRequired[str]
+    Key: NotRequired[str]
+    VersionId: NotRequired[str]
+    IsLatest: NotRequired[bool]
+    LastModified: NotRequired[datetime]
+    Owner: NotRequired[Owner]
+    RestoreStatus: NotRequired[RestoreStatus]
+
+
 class Owner(TypedDict):
     DisplayName: NotRequired[str]
     ID: NotRequired[str]
+
+
+class OwnershipControls(TypedDict):
+    Rules: list[OwnershipControlsRule]
+
+
+class OwnershipControlsRule(TypedDict):
+    ObjectOwnership: str
 
 
 class Part(TypedDict):
@@ -701,6 +1509,213 @@ class Part(TypedDict):
     ChecksumXXHASH64: NotRequired[str]
     ChecksumXXHASH3: NotRequired[str]
     ChecksumXXHASH128: NotRequired[str]
+
+
+class PartitionedPrefix(TypedDict):
+    PartitionDateSource: NotRequired[str]
+
+
+class PolicyStatus(TypedDict):
+    IsPublic: NotRequired[bool]
+
+
+class PublicAccessBlockConfiguration(TypedDict):
+    BlockPublicAcls: NotRequired[bool]
+    IgnorePublicAcls: NotRequired[bool]
+    BlockPublicPolicy: NotRequired[bool]
+    RestrictPublicBuckets: NotRequired[bool]
+
+
+class PutBucketAccelerateConfigurationRequest(TypedDict):
+    Bucket: str
+    AccelerateConfiguration: AccelerateConfiguration
+    ExpectedBucketOwner: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+
+
+class PutBucketAclRequest(TypedDict):
+    ACL: NotRequired[str]
+    AccessControlPolicy: NotRequired[AccessControlPolicy]
+    Bucket: str
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    GrantFullControl: NotRequired[str]
+    GrantRead: NotRequired[str]
+    GrantReadACP: NotRequired[str]
+    GrantWrite: NotRequired[str]
+    GrantWriteACP: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutBucketAnalyticsConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    AnalyticsConfiguration: AnalyticsConfiguration
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutBucketCorsRequest(TypedDict):
+    Bucket: str
+    CORSConfiguration: CORSConfiguration
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutBucketEncryptionRequest(TypedDict):
+    Bucket: str
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    ServerSideEncryptionConfiguration: ServerSideEncryptionConfiguration
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutBucketIntelligentTieringConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    ExpectedBucketOwner: NotRequired[str]
+    IntelligentTieringConfiguration: IntelligentTieringConfiguration
+
+
+class PutBucketInventoryConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    InventoryConfiguration: InventoryConfiguration
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutBucketLifecycleConfigurationOutput(TypedDict):
+    TransitionDefaultMinimumObjectSize: NotRequired[str]
+
+
+class PutBucketLifecycleConfigurationRequest(TypedDict):
+    Bucket: str
+    ChecksumAlgorithm: NotRequired[str]
+    LifecycleConfiguration: NotRequired[BucketLifecycleConfiguration]
+    ExpectedBucketOwner: NotRequired[str]
+    TransitionDefaultMinimumObjectSize: NotRequired[str]
+
+
+class PutBucketLoggingRequest(TypedDict):
+    Bucket: str
+    BucketLoggingStatus: BucketLoggingStatus
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutBucketMetricsConfigurationRequest(TypedDict):
+    Bucket: str
+    Id: str
+    MetricsConfiguration: MetricsConfiguration
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutBucketNotificationConfigurationRequest(TypedDict):
+    Bucket: str
+    NotificationConfiguration: NotificationConfiguration
+    ExpectedBucketOwner: NotRequired[str]
+    SkipDestinationValidation: NotRequired[bool]
+
+
+class PutBucketOwnershipControlsRequest(TypedDict):
+    Bucket: str
+    ContentMD5: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+    OwnershipControls: OwnershipControls
+    ChecksumAlgorithm: NotRequired[str]
+
+
+class PutBucketPolicyRequest(TypedDict):
+    Bucket: str
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    ConfirmRemoveSelfBucketAccess: NotRequired[bool]
+    Policy: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutBucketRequestPaymentRequest(TypedDict):
+    Bucket: str
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    RequestPaymentConfiguration: RequestPaymentConfiguration
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutBucketTaggingRequest(TypedDict):
+    Bucket: str
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    Tagging: Tagging
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutBucketVersioningRequest(TypedDict):
+    Bucket: str
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    MFA: NotRequired[str]
+    VersioningConfiguration: VersioningConfiguration
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutBucketWebsiteRequest(TypedDict):
+    Bucket: str
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    WebsiteConfiguration: WebsiteConfiguration
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutObjectAclOutput(TypedDict):
+    RequestCharged: NotRequired[str]
+
+
+class PutObjectAclRequest(TypedDict):
+    ACL: NotRequired[str]
+    AccessControlPolicy: NotRequired[AccessControlPolicy]
+    Bucket: str
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    GrantFullControl: NotRequired[str]
+    GrantRead: NotRequired[str]
+    GrantReadACP: NotRequired[str]
+    GrantWrite: NotRequired[str]
+    GrantWriteACP: NotRequired[str]
+    Key: str
+    RequestPayer: NotRequired[str]
+    VersionId: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutObjectLegalHoldOutput(TypedDict):
+    RequestCharged: NotRequired[str]
+
+
+class PutObjectLegalHoldRequest(TypedDict):
+    Bucket: str
+    Key: str
+    LegalHold: NotRequired[ObjectLockLegalHold]
+    RequestPayer: NotRequired[str]
+    VersionId: NotRequired[str]
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutObjectLockConfigurationOutput(TypedDict):
+    RequestCharged: NotRequired[str]
+
+
+class PutObjectLockConfigurationRequest(TypedDict):
+    Bucket: str
+    ObjectLockConfiguration: NotRequired[ObjectLockConfiguration]
+    RequestPayer: NotRequired[str]
+    Token: NotRequired[str]
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
 
 
 class PutObjectOutput(TypedDict):
@@ -780,14 +1795,204 @@ class PutObjectRequest(TypedDict):
     ExpectedBucketOwner: NotRequired[str]
 
 
+class PutObjectRetentionOutput(TypedDict):
+    RequestCharged: NotRequired[str]
+
+
+class PutObjectRetentionRequest(TypedDict):
+    Bucket: str
+    Key: str
+    Retention: NotRequired[ObjectLockRetention]
+    RequestPayer: NotRequired[str]
+    VersionId: NotRequired[str]
+    BypassGovernanceRetention: NotRequired[bool]
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class PutObjectTaggingOutput(TypedDict):
+    VersionId: NotRequired[str]
+
+
+class PutObjectTaggingRequest(TypedDict):
+    Bucket: str
+    Key: str
+    VersionId: NotRequired[str]
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    Tagging: Tagging
+    ExpectedBucketOwner: NotRequired[str]
+    RequestPayer: NotRequired[str]
+
+
+class PutPublicAccessBlockRequest(TypedDict):
+    Bucket: str
+    ContentMD5: NotRequired[str]
+    ChecksumAlgorithm: NotRequired[str]
+    PublicAccessBlockConfiguration: PublicAccessBlockConfiguration
+    ExpectedBucketOwner: NotRequired[str]
+
+
+class QueueConfiguration(TypedDict):
+    Id: NotRequired[str]
+    QueueArn: str
+    Events: list[str]
+    Filter: NotRequired[NotificationConfigurationFilter]
+
+
+class Redirect(TypedDict):
+    HostName: NotRequired[str]
+    HttpRedirectCode: NotRequired[str]
+    Protocol: NotRequired[str]
+    ReplaceKeyPrefixWith: NotRequired[str]
+    ReplaceKeyWith: NotRequired[str]
+
+
+class RedirectAllRequestsTo(TypedDict):
+    HostName: str
+    Protocol: NotRequired[str]
+
+
+class ReplicaModifications(TypedDict):
+    Status: str
+
+
+class ReplicationConfiguration(TypedDict):
+    Role: str
+    Rules: list[ReplicationRule]
+
+
+class ReplicationRule(TypedDict):
+    ID: NotRequired[str]
+    Priority: NotRequired[int]
+    Prefix: NotRequired[str]
+    Filter: NotRequired[ReplicationRuleFilter]
+    Status: str
+    SourceSelectionCriteria: NotRequired[SourceSelectionCriteria]
+    ExistingObjectReplication: NotRequired[ExistingObjectReplication]
+    Destination: Destination
+    DeleteMarkerReplication: NotRequired[DeleteMarkerReplication]
+
+
+class ReplicationRuleAndOperator(TypedDict):
+    Prefix: NotRequired[str]
+    Tags: NotRequired[list[Tag]]
+
+
+class ReplicationRuleFilter(TypedDict):
+    Prefix: NotRequired[str]
+    Tag: NotRequired[Tag]
+    And: NotRequired[ReplicationRuleAndOperator]
+
+
+class ReplicationTime(TypedDict):
+    Status: str
+    Time: ReplicationTimeValue
+
+
+class ReplicationTimeValue(TypedDict):
+    Minutes: NotRequired[int]
+
+
+class RequestPaymentConfiguration(TypedDict):
+    Payer: str
+
+
 class RestoreStatus(TypedDict):
     IsRestoreInProgress: NotRequired[bool]
     RestoreExpiryDate: NotRequired[datetime]
 
 
+class RoutingRule(TypedDict):
+    Condition: NotRequired[Condition]
+    Redirect: Redirect
+
+
+class S3KeyFilter(TypedDict):
+    FilterRules: NotRequired[list[FilterRule]]
+
+
+class SSEKMS(TypedDict):
+    KeyId: str
+
+
+class SSES3(TypedDict):
+    pass
+
+
+class ServerSideEncryptionByDefault(TypedDict):
+    SSEAlgorithm: str
+    KMSMasterKeyID: NotRequired[str]
+
+
+class ServerSideEncryptionConfiguration(TypedDict):
+    Rules: list[ServerSideEncryptionRule]
+
+
+class ServerSideEncryptionRule(TypedDict):
+    ApplyServerSideEncryptionByDefault: NotRequired[ServerSideEncryptionByDefault]
+    BucketKeyEnabled: NotRequired[bool]
+    BlockedEncryptionTypes: NotRequired[BlockedEncryptionTypes]
+
+
+class SimplePrefix(TypedDict):
+    pass
+
+
+class SourceSelectionCriteria(TypedDict):
+    SseKmsEncryptedObjects: NotRequired[SseKmsEncryptedObjects]
+    ReplicaModifications: NotRequired[ReplicaModifications]
+
+
+class SseKmsEncryptedObjects(TypedDict):
+    Status: str
+
+
+class StorageClassAnalysis(TypedDict):
+    DataExport: NotRequired[StorageClassAnalysisDataExport]
+
+
+class StorageClassAnalysisDataExport(TypedDict):
+    OutputSchemaVersion: str
+    Destination: AnalyticsExportDestination
+
+
 class Tag(TypedDict):
     Key: str
     Value: str
+
+
+class Tagging(TypedDict):
+    TagSet: list[Tag]
+
+
+class TargetGrant(TypedDict):
+    Grantee: NotRequired[Grantee]
+    Permission: NotRequired[str]
+
+
+class TargetObjectKeyFormat(TypedDict):
+    SimplePrefix: NotRequired[SimplePrefix]
+    PartitionedPrefix: NotRequired[PartitionedPrefix]
+
+
+class Tiering(TypedDict):
+    Days: int
+    AccessTier: str
+
+
+class TopicConfiguration(TypedDict):
+    Id: NotRequired[str]
+    TopicArn: str
+    Events: list[str]
+    Filter: NotRequired[NotificationConfigurationFilter]
+
+
+class Transition(TypedDict):
+    Date: NotRequired[datetime]
+    Days: NotRequired[int]
+    StorageClass: NotRequired[str]
 
 
 class UploadPartCopyOutput(TypedDict):
@@ -869,3 +2074,15 @@ class UploadPartRequest(TypedDict):
     SSECustomerKeyMD5: NotRequired[str]
     RequestPayer: NotRequired[str]
     ExpectedBucketOwner: NotRequired[str]
+
+
+class VersioningConfiguration(TypedDict):
+    MFADelete: NotRequired[str]
+    Status: NotRequired[str]
+
+
+class WebsiteConfiguration(TypedDict):
+    ErrorDocument: NotRequired[ErrorDocument]
+    IndexDocument: NotRequired[IndexDocument]
+    RedirectAllRequestsTo: NotRequired[RedirectAllRequestsTo]
+    RoutingRules: NotRequired[list[RoutingRule]]

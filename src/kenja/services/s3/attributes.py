@@ -8,8 +8,8 @@ from typing import Any
 
 from kenja.core.clock import utc
 from kenja.kernel.context import Context
-from kenja.kernel.objects import STANDARD, Attributes, ObjectInfo
-from kenja.services.s3 import digests
+from kenja.kernel.objects import STANDARD, Attributes, BucketInfo, ObjectInfo
+from kenja.services.s3 import acls, digests, encryption, header_text, locks, tagging
 
 DEFAULT_TYPE = "binary/octet-stream"
 MAX_METADATA = 2048  # bytes of names and values together; Amazon S3 User Guide, Working with object metadata
@@ -21,15 +21,22 @@ READABLE_CLASSES = frozenset(  # storage classes whose objects can be read witho
 )
 
 
-def requested(context: Context, request: Mapping[str, Any]) -> Attributes:
+def requested(context: Context, request: Mapping[str, Any], bucket: BucketInfo) -> Attributes:
     """The attributes of a new object. Raises S3's errors for too much metadata and classes that are not served."""
     headers = {name: request[name] for name in HEADERS if request.get(name)}
     if "ContentEncoding" in headers and (encoding := _encoding(headers.pop("ContentEncoding"))):
         headers["ContentEncoding"] = encoding
+    for name, value in headers.items():
+        check_header(context, name, value)
     expires = request.get("Expires")
     if isinstance(expires, datetime):
         headers["Expires"] = str(int(expires.timestamp()))
-    metadata = {name.lower(): value for name, value in (request.get("Metadata") or {}).items()}
+    metadata = {name.lower(): header_text.decoded(value) for name, value in (request.get("Metadata") or {}).items()}
+    for name in metadata:
+        if not header_text.is_name(name):
+            raise context.error(
+                "validation", f"x-amz-meta-{name} is no name that a header can have.", ArgumentName=f"x-amz-meta-{name}"
+            )
     size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
     if size > MAX_METADATA:
         raise context.error(
@@ -43,7 +50,23 @@ def requested(context: Context, request: Mapping[str, Any]) -> Attributes:
             "storage_class", f"The storage class {storage_class} is not served; use one of {allowed}.",
             StorageClassRequested=storage_class,
         )  # fmt: skip
-    return Attributes(headers, metadata, storage_class)
+    return Attributes(
+        headers,
+        metadata,
+        storage_class,
+        tagging.of_header(context, request.get("Tagging")),
+        encryption.requested(context, request, bucket),
+        locks.requested(context, request, bucket),
+        acls.for_object(context, request),
+    )
+
+
+def check_header(context: Context, name: str, value: str) -> None:
+    """Refuse a value that no answer can have as a header: from a form's field or a parameter of the query."""
+    if not header_text.fits(value):
+        raise context.error(
+            "validation", "Header value cannot be represented using ISO-8859-1.", ArgumentName=name, ArgumentValue=value
+        )
 
 
 def shown(info: ObjectInfo) -> dict[str, Any]:
@@ -53,9 +76,15 @@ def shown(info: ObjectInfo) -> dict[str, Any]:
         "ContentType": DEFAULT_TYPE,
         "ETag": f'"{info.etag}"',
         "LastModified": utc(info.modified),
-        "Metadata": dict(info.attributes.metadata),
+        "Metadata": {name: header_text.encoded(value) for name, value in info.attributes.metadata.items()},
         **info.attributes.headers,
+        **encryption.shown(info.attributes.encryption, read=True),
+        **locks.shown(info),
     }
+    if info.version:
+        answer["VersionId"] = info.version
+    if info.attributes.tags:
+        answer["TagCount"] = len(info.attributes.tags)
     if "Expires" in answer:
         answer["Expires"] = utc(float(answer["Expires"]))
     if info.attributes.storage_class != STANDARD:

@@ -1,4 +1,4 @@
-"""Buckets: create, delete, head, list, locate. Their configurations (policy, versioning …) are not here."""
+"""Buckets: create, delete, head, list, locate. Their configurations (policy, CORS …) are in `subresources`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import base64
 import binascii
 import ipaddress
 import re
+from dataclasses import replace
 from typing import Any
 
 from kenja.core.clock import utc
 from kenja.kernel.context import PARTITION, Context
-from kenja.kernel.objects import errors
+from kenja.kernel.objects import ENABLED, BucketInfo, errors
+from kenja.services.s3 import acls
+from kenja.services.s3 import subresource_checks as checks
 from kenja.services.s3.service import operation, owner
 
 HOME = "us-east-1"  # the region that has no location constraint
 MAX_PAGE = 10_000  # MaxBuckets; S3 API Reference, ListBuckets
+MAX_BUCKETS = 10_000  # of an account; Amazon S3 quotas
 _NAME = re.compile(r"(?=.{3,63}$)[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*")
 _RESERVED_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")  # Amazon S3 User Guide, General purpose bucket naming rules
 _RESERVED_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
@@ -39,9 +43,19 @@ def create_bucket(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     name = request["Bucket"]
     if not valid_name(name):
         raise context.error("bucket_name", "The specified bucket is not valid.", BucketName=name)
-    region = _region(context, request.get("CreateBucketConfiguration") or {})
+    configuration = request.get("CreateBucketConfiguration") or {}
+    region = _region(context, configuration)
+    bucket = BucketInfo(name, context.account, region, 0.0)
+    settings = _settings(context, request, bucket)
+    tags = checks.tagging(context, bucket, {"TagSet": configuration.get("Tags") or []})
+    store = context.kernel.objects
     try:
-        context.kernel.objects.create_bucket(context.account, region, name)
+        with store.changing():
+            store.create_bucket(context.account, region, name, settings=settings, most=MAX_BUCKETS)
+            if request.get("ObjectLockEnabledForBucket"):  # which can not do without versions
+                store.configure(context.account, name, lambda info: replace(info, versioning=ENABLED))
+            if tags["TagSet"]:
+                store.documents.put(context.account, name, "tagging", tags)
     except errors.BucketExists as found:
         if not found.mine or context.region != HOME or region != HOME:
             raise
@@ -108,8 +122,6 @@ def _region(context: Context, configuration: dict[str, Any]) -> str:
     """The region that a new bucket is for; an endpoint other than us-east-1's makes buckets of its own region only."""
     if any(configuration.get(member) for member in ("Location", "Bucket")):
         raise context.error("unsupported", "Directory buckets are not served; leave Location and Bucket out.")
-    if configuration.get("Tags"):
-        raise context.error("unsupported", "Bucket tags are not served yet; leave the tags out.")
     wanted: str | None = configuration.get("LocationConstraint")
     if context.region == HOME:
         return "eu-west-1" if wanted == "EU" else wanted or HOME
@@ -120,6 +132,26 @@ def _region(context: Context, configuration: dict[str, Any]) -> str:
         f"The {wanted or 'unspecified'} location constraint is incompatible for the region specific endpoint "
         f"this request was sent to. Send LocationConstraint {context.region}.",
     )
+
+
+def _settings(context: Context, request: dict[str, Any], bucket: BucketInfo) -> dict[str, Any]:
+    """Ownership, access control list and public access of a new bucket, as the request or this server has them."""
+    settings: dict[str, Any] = {}
+    if context.kernel.config.object_ownership != acls.ENFORCED:  # as AWS made buckets before April 2023
+        settings = {acls.OWNERSHIP: context.kernel.config.object_ownership, acls.PUBLIC_ACCESS: None}
+    if request.get("ObjectLockEnabledForBucket"):
+        settings["object_lock"] = {"ObjectLockEnabled": "Enabled"}
+    if ownership := request.get("ObjectOwnership"):
+        settings[acls.OWNERSHIP] = ownership
+    grants = acls.requested(context, request, context.account) if acls.asked(request) else None
+    if grants is not None:
+        bucket = replace(bucket, settings=settings)
+        if acls.ownership(bucket) == acls.ENFORCED:
+            message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+            raise context.error("acl_with_ownership", message)
+        acls.check_allowed(context, bucket, grants)
+        settings[acls.ACL] = grants
+    return settings
 
 
 def _arn(name: str) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from email.utils import formatdate
 from typing import Any
 
+from kenja.core.errors import ServiceError
 from kenja.kernel.context import Context
 from kenja.kernel.objects import Condition, ObjectInfo
 from kenja.kernel.objects.errors import NoSuchKey, PreconditionFailed
+from kenja.wire.headers import one_line
 
 
 def matches(header: str, etag: str) -> bool:
@@ -39,7 +42,21 @@ def check_read(context: Context, request: Mapping[str, Any], info: ObjectInfo, *
     if same and prefix:
         raise PreconditionFailed("If-None-Match" if if_none_match is not None else "If-Modified-Since")
     if same:
-        raise context.error("not_modified", "Not Modified", ETag=f'"{info.etag}"')
+        raise _not_modified(context, info)
+
+
+def _not_modified(context: Context, info: ObjectInfo) -> ServiceError:
+    """With the headers that a cache needs to renew what it has (RFC 9110, 15.4.5)."""
+    error = context.error("not_modified", "Not Modified")
+    headers = {"etag": f'"{info.etag}"', "last-modified": formatdate(info.modified, usegmt=True)}
+    if info.version:
+        headers["x-amz-version-id"] = info.version
+    for name, header in (("CacheControl", "cache-control"), ("Expires", "expires")):
+        if name in info.attributes.headers:
+            text = info.attributes.headers[name]
+            headers[header] = formatdate(float(text), usegmt=True) if name == "Expires" else one_line(text)
+    error.headers = headers
+    return error
 
 
 def write_condition(context: Context, request: Mapping[str, Any]) -> Condition | None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 from kenja.core.clock import utc
 from kenja.kernel.context import Context
-from kenja.kernel.objects import Attributes, Checksum, ObjectInfo, checksums
-from kenja.services.s3 import attributes, conditions, digests, ranges
+from kenja.kernel.objects import Checksum, ObjectInfo, checksums, errors
+from kenja.services.s3 import access, attributes, conditions, digests, encryption, ranges
 from kenja.services.s3.multipart import check_part_number, part_algorithms
-from kenja.services.s3.objects import MAX_PUT, modified
-from kenja.services.s3.service import operation
+from kenja.services.s3.notifications import announcer
+from kenja.services.s3.objects import MAX_PUT, modified, written
+from kenja.services.s3.service import check_key, check_version, operation
 
-_CHANGES = ("StorageClass", "WebsiteRedirectLocation", "ChecksumAlgorithm")  # what lets an object be copied onto itself
+_CHANGES = (  # what lets an object be copied onto itself
+    "StorageClass", "WebsiteRedirectLocation", "ChecksumAlgorithm", "ServerSideEncryption", "SSECustomerAlgorithm",
+)  # fmt: skip
 
 
 @operation("CopyObject", level=2)
@@ -22,7 +26,9 @@ def copy_object(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """A new object with the bytes of another; its metadata too, unless the request replaces it."""
     source = _source(context, request)
     replaces = request.get("MetadataDirective") == "REPLACE"
-    same = (source.bucket, source.key) == (request["Bucket"], request["Key"])
+    same = (source.bucket, source.key) == (request["Bucket"], request["Key"]) and "?versionId=" not in request[
+        "CopySource"
+    ]
     if same and not replaces and not any(request.get(member) for member in _CHANGES):
         raise context.error(
             "bad_request",
@@ -34,15 +40,19 @@ def copy_object(context: Context, request: dict[str, Any]) -> dict[str, Any]:
             "bad_request",
             f"The specified copy source is larger than the maximum allowable size for a copy source: {MAX_PUT}",
         )
-    described = attributes.requested(context, request)
+    store = context.kernel.objects
+    bucket = store.bucket(context.account, request["Bucket"])
+    described = attributes.requested(context, request, bucket)
     if not replaces:
         headers = {name: text for name, text in source.attributes.headers.items() if name != "WebsiteRedirectLocation"}
         redirect = {name: text for name, text in described.headers.items() if name == "WebsiteRedirectLocation"}
-        described = Attributes({**headers, **redirect}, source.attributes.metadata, described.storage_class)
-    algorithm = request.get("ChecksumAlgorithm") or (source.checksum.algorithm if source.checksum else None)
+        described = replace(described, headers={**headers, **redirect}, metadata=source.attributes.metadata)
+    if request.get("TaggingDirective") != "REPLACE":
+        described = replace(described, tags=source.attributes.tags)
+    kept = source.checksum.algorithm if source.checksum else digests.default_algorithm()
+    algorithm = request.get("ChecksumAlgorithm") or kept
     digests.supported(context, algorithm)
     condition = conditions.write_condition(context, request)
-    store = context.kernel.objects
     known = source.checksum if source.checksum and _is_whole(source.checksum, algorithm) else None
     with store.copy(source, [algorithm] if algorithm and known is None else []) as draft:
         checksum = known
@@ -56,8 +66,10 @@ def copy_object(context: Context, request: dict[str, Any]) -> dict[str, Any]:
             described,
             checksum=checksum,
             condition=condition,
+            announce=announcer(context),
         )
-    return {"CopyObjectResult": {**modified(info), **digests.shown(info.checksum)}}
+    result = {**modified(info), **digests.shown(info.checksum)}
+    return {"CopyObjectResult": result, **written(info), **_source_version(source)}
 
 
 @operation("UploadPartCopy")
@@ -66,6 +78,7 @@ def upload_part_copy(context: Context, request: dict[str, Any]) -> dict[str, Any
     check_part_number(context, request["PartNumber"])
     store = context.kernel.objects
     upload = store.uploads.find(context.account, request["Bucket"], request["Key"], request["UploadId"])
+    encryption.check_key(context, request, upload.attributes.encryption, part=True)
     source = _source(context, request)
     span = ranges.copied(context, request.get("CopySourceRange"), source.size)
     if span.length > MAX_PUT:
@@ -75,24 +88,46 @@ def upload_part_copy(context: Context, request: dict[str, Any]) -> dict[str, Any
     result = {"ETag": f'"{part.etag}"', "LastModified": utc(part.modified)}
     if upload.checksum is not None:
         result[f"Checksum{upload.checksum.algorithm}"] = part.checksum
-    return {"CopyPartResult": result}
+    return {
+        "CopyPartResult": result,
+        **encryption.shown(upload.attributes.encryption, read=True),
+        **_source_version(source),
+    }
 
 
 def _source(context: Context, request: Mapping[str, Any]) -> ObjectInfo:
     """The object that x-amz-copy-source names, if its conditions hold."""
     header = request["CopySource"]
-    path, _, version = header.partition("?versionId=")
-    bucket, _, key = unquote(path).removeprefix("/").partition("/")
+    path, named, version = header.partition("?versionId=")
+    try:  # all of it may be encoded, the slash between bucket and key too
+        bucket, _, key = unquote(path, errors="strict").removeprefix("/").partition("/")
+    except UnicodeDecodeError:
+        raise context.error(
+            "validation", "Invalid copy source encoding.", ArgumentName="x-amz-copy-source", ArgumentValue=header
+        ) from None
     if not bucket or not key or "\0" in bucket or bucket.startswith("arn:"):
         raise context.error(
             "validation", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
             ArgumentName="x-amz-copy-source", ArgumentValue=header,
         )  # fmt: skip
-    if version not in ("", "null"):
-        raise context.error("no_such_version", "The specified version does not exist.", Key=key, VersionId=version)
-    info = context.kernel.objects.head(context.account, bucket, key)
+    if named:
+        check_version(context, version)
+    check_key(context, key)
+    try:
+        info = access.source(context, bucket, key, version or None)
+    except errors.IsDeleteMarker as marker:
+        if marker.latest:
+            raise errors.NoSuchKey(key) from None
+        raise context.error(
+            "bad_request", "The source of a copy request may not specifically refer to a delete marker by version id."
+        ) from None
+    encryption.check_read(context, request, info, prefix="CopySource")
     conditions.check_read(context, request, info, prefix="CopySource")
     return info
+
+
+def _source_version(source: ObjectInfo) -> dict[str, str]:
+    return {"CopySourceVersionId": source.version} if source.version else {}
 
 
 def _is_whole(checksum: Checksum, algorithm: str | None) -> bool:

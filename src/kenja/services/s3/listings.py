@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import zlib
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -35,7 +36,7 @@ def list_objects_v2(context: Context, request: dict[str, Any]) -> dict[str, Any]
     """Version 2: pages are continued from an opaque token."""
     token = request.get("ContinuationToken")
     start = request.get("StartAfter") or ""
-    after = _unpacked(context, token) if token is not None else start or None
+    after = _unpacked(context, token) if token else start or None
     answer, page = _listing(context, request, after, owners=bool(request.get("FetchOwner")))
     answer["KeyCount"] = len(page.rows) + len(page.prefixes)
     if token is not None:
@@ -43,7 +44,7 @@ def list_objects_v2(context: Context, request: dict[str, Any]) -> dict[str, Any]
     if start:
         answer["StartAfter"] = encoder(request)(start.encode())
     if page.truncated and page.last is not None:
-        answer["NextContinuationToken"] = base64.urlsafe_b64encode(page.last).decode()
+        answer["NextContinuationToken"] = _packed(page.last)
     return answer
 
 
@@ -73,24 +74,38 @@ def _listing(
     )
     encode = encoder(request)
     shared = {"Owner": owner(context.account)} if owners else {}
+    common = {text: {**shared, **checksum_members(text)} for text in {row.checksum for row in page.rows}}
+    contents = {"Contents": [_entry(row, encode, common[row.checksum]) for row in page.rows]}
+    return {**contents, **shared_members(request, encode, page, limit)}, page
+
+
+def shared_members(request: dict[str, Any], encode: Encode, page: Page[Any], limit: int) -> dict[str, Any]:
+    """What every listing of keys answers besides its entries and markers."""
     answer: dict[str, Any] = {
         "Name": request["Bucket"],
-        "Prefix": encode(prefix.encode()),
+        "Prefix": encode((request.get("Prefix") or "").encode()),
         "MaxKeys": limit,
         "IsTruncated": page.truncated,
-        "Contents": [_entry(row, encode, shared) for row in page.rows],
         "CommonPrefixes": [{"Prefix": encode(found)} for found in page.prefixes],
     }
-    if delimiter:
-        answer["Delimiter"] = encode(delimiter.encode())
+    if request.get("Delimiter"):
+        answer["Delimiter"] = encode(request["Delimiter"].encode())
     if request.get("EncodingType"):
         answer["EncodingType"] = request["EncodingType"]
-    return answer, page
+    return answer
+
+
+def checksum_members(checksum: str) -> dict[str, Any]:
+    """What an entry shows of its checksum, from the column of that name: "CRC32 FULL_OBJECT", or empty."""
+    if not checksum:
+        return {}
+    algorithm, _, kind = checksum.partition(" ")
+    return {"ChecksumAlgorithm": [algorithm], "ChecksumType": kind}
 
 
 def _entry(row: Any, encode: Encode, shared: dict[str, Any]) -> dict[str, Any]:
-    key, size, etag, modified, storage_class, checksum = row
-    entry = {
+    key, size, etag, modified, storage_class, _ = row
+    return {
         "Key": encode(key),
         "LastModified": utc(modified),
         "ETag": f'"{etag}"',
@@ -98,20 +113,23 @@ def _entry(row: Any, encode: Encode, shared: dict[str, Any]) -> dict[str, Any]:
         "StorageClass": storage_class,
         **shared,
     }
-    if checksum:
-        algorithm, _, kind = checksum.partition(" ")
-        entry["ChecksumAlgorithm"] = [algorithm]
-        entry["ChecksumType"] = kind
-    return entry
 
 
 def _quoted(key: bytes) -> str:
     return quote(key, safe="/-_.*")
 
 
+def _packed(key: bytes) -> str:
+    """A continuation token: opaque to clients, and no other text is one."""
+    return base64.urlsafe_b64encode(zlib.crc32(key).to_bytes(4, "big") + key).decode()
+
+
 def _unpacked(context: Context, token: str) -> str:
     try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+        data = base64.b64decode(token, altchars=b"-_", validate=True)
+        if _packed(data[4:]) != token:
+            raise ValueError(token)
+        return data[4:].decode()
     except (binascii.Error, ValueError):
         raise context.error(
             "validation", "The continuation token provided is incorrect",

@@ -11,55 +11,62 @@ from kenja.core.clock import utc
 from kenja.kernel.context import Context
 from kenja.kernel.objects import Checksum, Claim, ObjectInfo, PartInfo, UploadInfo, checksums, whole_checksum
 from kenja.kernel.objects.errors import NoSuchKey, NoSuchUpload
-from kenja.services.s3 import attributes, conditions, digests
+from kenja.services.s3 import attributes, conditions, digests, encryption
 from kenja.services.s3.listings import MAX_INTEGER, encoder, page_size
-from kenja.services.s3.objects import check_size
+from kenja.services.s3.notifications import announcer
+from kenja.services.s3.objects import check_length, check_size, written
+from kenja.services.s3.ranges import MAX_PARTS
 from kenja.services.s3.service import operation, owner
 
-MAX_PARTS = 10_000  # Amazon S3 multipart upload limits
 _ONLY_WHOLE = frozenset({"CRC64NVME"})  # algorithms that have no composite checksum; S3 User Guide, checksum types
 
 
 @operation("CreateMultipartUpload", level=2)
 def create_multipart_upload(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """Begins an upload whose parts may come in any order and at the same time."""
-    checksum = _checksum(context, request.get("ChecksumAlgorithm"), request.get("ChecksumType"))
-    upload = context.kernel.objects.uploads.create(
+    asked = _checksum(context, request.get("ChecksumAlgorithm"), request.get("ChecksumType"))
+    default = digests.default_algorithm()
+    store = context.kernel.objects
+    bucket = store.bucket(context.account, request["Bucket"])
+    upload = store.uploads.create(
         context.account,
         request["Bucket"],
         request["Key"],
         initiator=context.principal.arn,
-        attributes=attributes.requested(context, request),
-        checksum=checksum,
+        attributes=attributes.requested(context, request, bucket),
+        checksum=asked or (Checksum(default, checksums.FULL_OBJECT) if default else None),
+        implied=asked is None and default is not None,
     )
     answer = {"Bucket": upload.bucket, "Key": upload.key, "UploadId": upload.id}
-    if checksum is not None:
-        answer |= {"ChecksumAlgorithm": checksum.algorithm, "ChecksumType": checksum.kind}
-    return answer
+    if asked is not None:
+        answer |= {"ChecksumAlgorithm": asked.algorithm, "ChecksumType": asked.kind}
+    return {**answer, **encryption.shown(upload.attributes.encryption)}
 
 
 @operation("UploadPart")
 def upload_part(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """Stores one part; one that has this number already is replaced."""
     check_part_number(context, request["PartNumber"])
+    check_length(context)
     body = request.get("Body", b"")
     expected = digests.expected(context, request, body)
     check_size(context, body)
     store = context.kernel.objects
     upload = store.uploads.find(context.account, request["Bucket"], request["Key"], request["UploadId"])
+    encryption.check_key(context, request, upload.attributes.encryption, part=True)
     wanted = upload.checksum.algorithm if upload.checksum else None
-    if wanted and expected.algorithm not in (None, wanted):
+    if wanted and not upload.implied and expected.algorithm not in (None, wanted):
         raise context.error(
             "bad_request",
             f"Checksum Type mismatch occurred, expected checksum Type: {wanted.lower()}, "
             f"actual checksum Type: {str(expected.algorithm).lower()}",
         )
-    with store.receive(body, expected.algorithms | part_algorithms(upload)) as draft:
+    with store.receive_file(body, expected.algorithms | part_algorithms(upload)) as draft:
         expected.check(context, draft)
         part = store.uploads.put_part(upload, request["PartNumber"], draft, expected.algorithm)
         algorithm = expected.algorithm or wanted
-        value = checksums.encoded(draft.digests, algorithm) if algorithm else ""
-    return {"ETag": f'"{part.etag}"', **({f"Checksum{algorithm}": value} if algorithm else {})}
+        value = {f"Checksum{algorithm}": checksums.encoded(draft.digests, algorithm)} if algorithm else {}
+    return {"ETag": f'"{part.etag}"', **value, **encryption.shown(upload.attributes.encryption, read=True)}
 
 
 @operation("CompleteMultipartUpload")
@@ -73,7 +80,10 @@ def complete_multipart_upload(context: Context, request: dict[str, Any]) -> dict
         parts = store.uploads.chosen(upload, claims)
         value = whole_checksum(upload, parts)
         _check_whole(context, request, upload, parts, value)
-        info = store.uploads.complete(context.account, upload, claims, value=value, condition=condition)
+        announce = announcer(context)
+        info = store.uploads.complete(
+            context.account, upload, claims, value=value, condition=condition, announce=announce
+        )
     except NoSuchUpload:
         earlier = _completed(context, request)
         if earlier is None:
@@ -86,6 +96,7 @@ def complete_multipart_upload(context: Context, request: dict[str, Any]) -> dict
         "ETag": f'"{info.etag}"',
         "Location": f"{base}/{info.bucket}/{quote(info.key)}",
         **digests.shown(info.checksum),
+        **written(info),
     }
 
 
@@ -123,13 +134,12 @@ def list_parts(context: Context, request: dict[str, Any]) -> dict[str, Any]:
         "MaxParts": limit,
         "IsTruncated": len(found) > limit,
         "Parts": [_part(upload, part) for part in shown],
-        "Initiator": {"ID": upload.initiator, "DisplayName": upload.initiator.rsplit("/", 1)[-1]},
-        "Owner": owner(context.account),
+        "Initiator": _initiator(upload.initiator),
+        "Owner": owner(_account(upload.initiator) or context.account),
         "StorageClass": upload.attributes.storage_class,
+        "NextPartNumberMarker": shown[-1].number if shown else 0,
     }
-    if shown:
-        answer["NextPartNumberMarker"] = shown[-1].number
-    if upload.checksum is not None:
+    if upload.checksum is not None and not upload.implied:
         answer |= {"ChecksumAlgorithm": upload.checksum.algorithm, "ChecksumType": upload.checksum.kind}
     return answer
 
@@ -262,7 +272,7 @@ def _part(upload: UploadInfo, part: PartInfo) -> dict[str, Any]:
         "ETag": f'"{part.etag}"',
         "Size": part.size,
     }
-    if upload.checksum is not None:
+    if upload.checksum is not None and not upload.implied:
         shown[f"Checksum{upload.checksum.algorithm}"] = part.checksum
     return shown
 
@@ -272,10 +282,22 @@ def _upload(context: Context, row: Any) -> dict[str, Any]:
         "UploadId": row.id,
         "Initiated": utc(row.initiated),
         "StorageClass": row.storage_class,
-        "Owner": owner(context.account),
-        "Initiator": {"ID": row.initiator, "DisplayName": row.initiator.rsplit("/", 1)[-1]},
+        "Owner": owner(_account(row.initiator) or context.account),
+        "Initiator": _initiator(row.initiator),
     }
-    if row.checksum:
-        algorithm, _, kind = row.checksum.partition(" ")
+    algorithm, kind, *implied = row.checksum.split(" ") if row.checksum else ("", "")
+    if algorithm and not implied:
         shown |= {"ChecksumAlgorithm": algorithm, "ChecksumType": kind}
     return shown
+
+
+def _initiator(arn: str) -> dict[str, str]:
+    """Who began an upload: a user or role by its ARN, an account's root by its canonical id (S3 API Reference, Initiator)."""
+    if arn.endswith(":root"):
+        return owner(_account(arn))
+    return {"ID": arn, "DisplayName": arn.rsplit("/", 1)[-1]}
+
+
+def _account(arn: str) -> str:
+    """The account in an ARN; empty where nobody in particular began the upload."""
+    return arn.split(":")[4] if arn else ""

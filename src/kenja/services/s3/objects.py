@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from kenja.core.clock import utc
+from kenja.core.errors import ServiceError
 from kenja.kernel.context import Context
-from kenja.kernel.objects import Condition, ObjectInfo, errors
-from kenja.services.s3 import attributes, conditions, digests, ranges
-from kenja.services.s3.service import MAX_KEY, error_of, operation
+from kenja.kernel.objects import ObjectInfo, Removal, Removed, errors
+from kenja.services.s3 import attributes, conditions, digests, encryption, locks, ranges
+from kenja.services.s3.notifications import announcer
+from kenja.services.s3.service import check_key, check_version, error_of, operation
 from kenja.wire.message import FileRange
 
 MAX_PUT = 5 * 1024**3  # bytes of one PutObject, part or copy; Amazon S3 quotas
@@ -28,11 +30,13 @@ _OVERRIDES = {  # query parameter -> member of the answer
 def put_object(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """Stores a body under a key; all of it or nothing."""
     body = request.get("Body", b"")
-    described = attributes.requested(context, request)
-    condition = conditions.write_condition(context, request)
-    expected = digests.expected(context, request, body)
-    check_size(context, body)
+    check_length(context)
     store = context.kernel.objects
+    bucket = store.bucket(context.account, request["Bucket"])
+    described = attributes.requested(context, request, bucket)
+    condition = conditions.write_condition(context, request)
+    expected = digests.expected(context, request, body, default=digests.default_algorithm())
+    check_size(context, body)
     with store.receive(body, expected.algorithms) as draft:
         expected.check(context, draft)
         info = store.put(
@@ -43,8 +47,9 @@ def put_object(context: Context, request: dict[str, Any]) -> dict[str, Any]:
             described,
             checksum=expected.checksum(draft),
             condition=condition,
+            announce=announcer(context),
         )
-    return {"ETag": f'"{info.etag}"', **digests.shown(info.checksum)}
+    return {"ETag": f'"{info.etag}"', **digests.shown(info.checksum), **written(info)}
 
 
 @operation("GetObject")
@@ -52,9 +57,7 @@ def get_object(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """The object, or a range or part of it."""
     info = _readable(context, request)
     span, answer = _described(context, request, info)
-    for parameter, member in _OVERRIDES.items():
-        if request.get(parameter) is not None:
-            answer[member] = request[parameter]
+    answer.update(_overrides(context, request))
     store = context.kernel.objects
     if span.length <= SMALL:
         answer["Body"] = store.read(info, span.offset, span.length)
@@ -68,9 +71,7 @@ def head_object(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """What GetObject would say, without the body."""
     info = _readable(context, request)
     _, answer = _described(context, request, info)
-    for parameter, member in _OVERRIDES.items():
-        if request.get(parameter) is not None:
-            answer[member] = request[parameter]
+    answer.update(_overrides(context, request))
     return answer
 
 
@@ -80,8 +81,12 @@ def delete_object(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     condition = conditions.delete_condition(
         request.get("IfMatch"), request.get("IfMatchSize"), request.get("IfMatchLastModifiedTime")
     )
-    context.kernel.objects.delete(context.account, request["Bucket"], request["Key"], condition)
-    return {}
+    bypass = bool(request.get("BypassGovernanceRetention"))
+    condition = locks.deletable(context, request.get("VersionId"), condition, bypass=bypass)
+    removal = Removal(request["Key"], request.get("VersionId"), condition)
+    removed = context.kernel.objects.delete(context.account, request["Bucket"], removal, announcer(context))
+    answer: dict[str, Any] = {"VersionId": removed.version} if removed.version else {}
+    return {**answer, "DeleteMarker": True} if removed.marker else answer
 
 
 @operation("DeleteObjects")
@@ -90,29 +95,63 @@ def delete_objects(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     wanted = request["Delete"].get("Objects") or []
     if not 1 <= len(wanted) <= MAX_DELETES:
         raise context.error("malformed", f"Delete names {len(wanted)} objects; from 1 to {MAX_DELETES} are allowed.")
-    failed: list[dict[str, str]] = []
-    accepted: dict[str, Condition | None] = {}
+    failed: list[dict[str, Any]] = []
+    accepted: list[Removal] = []
     for item in wanted:
-        key = item["Key"]
-        if item.get("VersionId") not in (None, "null"):
-            failed.append({"Key": key, "Code": "NoSuchVersion", "Message": "The specified version does not exist."})
-        elif len(key.encode()) > MAX_KEY:
-            failed.append({"Key": key, "Code": "KeyTooLongError", "Message": "Your key is too long"})
-        else:
-            accepted[key] = conditions.delete_condition(
-                item.get("ETag"), item.get("Size"), item.get("LastModifiedTime")
-            )
-    outcome = context.kernel.objects.delete_many(context.account, request["Bucket"], accepted)
+        try:
+            accepted.append(_removal(context, item, bypass=bool(request.get("BypassGovernanceRetention"))))
+        except ServiceError as error:
+            failed.append(_failed(item["Key"], item.get("VersionId"), error))
     deleted = []
-    for key in accepted:
-        refusal = outcome[key]
-        if isinstance(refusal, errors.Refusal):
-            error = error_of(context, request, refusal)
-            failed.append({"Key": key, "Code": error.code, "Message": error.message})
+    outcomes = context.kernel.objects.delete_many(context.account, request["Bucket"], accepted, announcer(context))
+    for removal, outcome in zip(accepted, outcomes, strict=True):
+        if isinstance(outcome, errors.Refusal):
+            failed.append(_failed(removal.key, removal.version, error_of(context, request, outcome)))
         else:
-            deleted.append({"Key": key})
+            deleted.append(_deleted(removal, outcome))
     answer: dict[str, Any] = {} if request["Delete"].get("Quiet") else {"Deleted": deleted}
     return {**answer, "Errors": failed} if failed else answer
+
+
+def _removal(context: Context, item: dict[str, Any], *, bypass: bool) -> Removal:
+    check_key(context, item["Key"])
+    if item.get("VersionId") is not None:
+        check_version(context, item["VersionId"])
+    condition = conditions.delete_condition(item.get("ETag"), item.get("Size"), item.get("LastModifiedTime"))
+    version = item.get("VersionId")
+    return Removal(item["Key"], version, locks.deletable(context, version, condition, bypass=bypass))
+
+
+def _failed(key: str, version: str | None, error: ServiceError) -> dict[str, Any]:
+    named = {} if version is None else {"VersionId": version}
+    return {"Key": key, **named, "Code": error.code, "Message": error.message}
+
+
+def _deleted(removal: Removal, outcome: Removed) -> dict[str, Any]:
+    named = {} if removal.version is None else {"VersionId": removal.version}
+    marker = {"DeleteMarker": True, "DeleteMarkerVersionId": outcome.version} if outcome.marker else {}
+    return {"Key": removal.key, **named, **marker}
+
+
+def written(info: ObjectInfo) -> dict[str, Any]:
+    """What every answer to a write tells of the new object besides its tag and checksum."""
+    version = {"VersionId": info.version} if info.version else {}
+    return {**version, **encryption.shown(info.attributes.encryption)}
+
+
+def check_length(context: Context) -> None:
+    """Refuse a body of which the client did not say how long it is (S3 API Reference, PutObject and UploadPart)."""
+    if context.http is None:
+        return
+    headers = context.http.headers
+    if "content-length" in headers or "x-amz-decoded-content-length" in headers:
+        return
+    if "transfer-encoding" in headers:
+        raise context.error(
+            "unsupported", "A header you provided implies functionality that is not implemented",
+            Header="Transfer-Encoding",
+        )  # fmt: skip
+    raise context.error("no_length", "You must provide the Content-Length HTTP header.")
 
 
 def check_size(context: Context, body: object) -> None:
@@ -128,7 +167,8 @@ def check_size(context: Context, body: object) -> None:
 
 
 def _readable(context: Context, request: dict[str, Any]) -> ObjectInfo:
-    info = context.kernel.objects.head(context.account, request["Bucket"], request["Key"])
+    info = context.kernel.objects.head(context.account, request["Bucket"], request["Key"], request.get("VersionId"))
+    encryption.check_read(context, request, info)
     conditions.check_read(context, request, info)
     return info
 
@@ -149,6 +189,15 @@ def _described(context: Context, request: dict[str, Any], info: ObjectInfo) -> t
         answer["ContentRange"] = span.header(info.size)
     answer["ContentLength"] = span.length
     return span, answer
+
+
+def _overrides(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """The members of the answer that the request's response-* parameters set."""
+    found = {member: request[name] for name, member in _OVERRIDES.items() if request.get(name) is not None}
+    for name, value in found.items():
+        if isinstance(value, str):
+            attributes.check_header(context, name, value)
+    return found
 
 
 def modified(info: ObjectInfo) -> dict[str, Any]:

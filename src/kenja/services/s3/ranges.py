@@ -8,7 +8,8 @@ from typing import NamedTuple
 from kenja.kernel.context import Context
 from kenja.kernel.objects import ObjectInfo
 
-_ONE = re.compile(r"\s*bytes\s*=\s*(\d{0,20})\s*-\s*(\d{0,20})\s*")
+MAX_PARTS = 10_000  # Amazon S3 multipart upload limits
+_ONE = re.compile(r"\s*bytes\s*=\s*(\d{0,1000})\s*-\s*(\d{0,1000})\s*")  # Python reads no number of over 4,300 digits
 _COPY = re.compile(r"bytes=(\d{1,20})-(\d{1,20})")
 
 
@@ -47,8 +48,13 @@ def requested(context: Context, header: str | None, size: int) -> Range | None:
 
 def part(context: Context, number: int, info: ObjectInfo) -> Range:
     """Where a part of an object lies; an object that was not uploaded in parts has one."""
+    if not 1 <= number <= MAX_PARTS:
+        raise context.error(
+            "validation", f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive",
+            ArgumentName="partNumber", ArgumentValue=number,
+        )  # fmt: skip
     sizes = info.part_sizes or (info.size,)
-    if not 1 <= number <= len(sizes):
+    if number > len(sizes):
         raise context.error(
             "part_number", "The requested partnumber is not satisfiable", PartNumberRequested=number,
             ActualPartCount=len(sizes),
@@ -70,5 +76,8 @@ def copied(context: Context, header: str | None, size: int) -> Range:
         )  # fmt: skip
     first, last = int(match[1]), int(match[2])
     if first > last or last >= size:
-        raise context.error("validation", f"Range specified is not valid for source object of size: {size}")
+        raise context.error(
+            "range", f"Range specified is not valid for source object of size: {size}",
+            RangeRequested=header, ActualObjectSize=size,
+        )  # fmt: skip
     return Range(first, last - first + 1)

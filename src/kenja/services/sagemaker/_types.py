@@ -461,6 +461,13 @@ class DescribeTrainingJobResponse(TypedDict):
     OutputModelPackageArn: NotRequired[str]
 
 
+class DesiredWeightAndCapacity(TypedDict):
+    VariantName: str
+    DesiredWeight: NotRequired[float]
+    DesiredInstanceCount: NotRequired[int]
+    ServerlessUpdateConfig: NotRequired[ProductionVariantServerlessUpdateConfig]
+
+
 class Ec2CapacityReservation(TypedDict):
     Ec2CapacityReservationId: NotRequired[str]
     TotalInstanceCount: NotRequired[int]
@@ -794,6 +801,11 @@ class ProductionVariantServerlessConfig(TypedDict):
     ProvisionedConcurrency: NotRequired[int]
 
 
+class ProductionVariantServerlessUpdateConfig(TypedDict):
+    MaxConcurrency: NotRequired[int]
+    ProvisionedConcurrency: NotRequired[int]
+
+
 class ProductionVariantStatus(TypedDict):
     Status: str
     StatusMessage: NotRequired[str]
@@ -981,6 +993,32 @@ class TrainingProgressInfo(TypedDict):
 
 class TrainingRepositoryAuthConfig(TypedDict):
     TrainingRepositoryCredentialsProviderArn: str
+
+
+class UpdateEndpointInput(TypedDict):
+    EndpointName: str
+    EndpointConfigName: str
+    RetainAllVariantProperties: NotRequired[bool]
+    ExcludeRetainedVariantProperties: NotRequired[list[VariantProperty]]
+    DeploymentConfig: NotRequired[DeploymentConfig]
+    RetainDeploymentConfig: NotRequired[bool]
+
+
+class UpdateEndpointOutput(TypedDict):
+    EndpointArn: str
+
+
+class UpdateEndpointWeightsAndCapacitiesInput(TypedDict):
+    EndpointName: str
+    DesiredWeightsAndCapacities: list[DesiredWeightAndCapacity]
+
+
+class UpdateEndpointWeightsAndCapacitiesOutput(TypedDict):
+    EndpointArn: str
+
+
+class VariantProperty(TypedDict):
+    VariantPropertyType: str
 
 
 class VpcConfig(TypedDict):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
+
+
+class InternalStreamFailure(TypedDict):
+    Message: NotRequired[str]
 
 
 class InvokeEndpointInput(TypedDict):
@@ -28,3 +32,39 @@ class InvokeEndpointOutput(TypedDict):
     CustomAttributes: NotRequired[str]
     NewSessionId: NotRequired[str]
     ClosedSessionId: NotRequired[str]
+
+
+class InvokeEndpointWithResponseStreamInput(TypedDict):
+    EndpointName: str
+    Body: bytes
+    ContentType: NotRequired[str]
+    Accept: NotRequired[str]
+    CustomAttributes: NotRequired[str]
+    TargetVariant: NotRequired[str]
+    TargetContainerHostname: NotRequired[str]
+    InferenceId: NotRequired[str]
+    InferenceComponentName: NotRequired[str]
+    SessionId: NotRequired[str]
+    PrefixAwareId: NotRequired[str]
+
+
+class InvokeEndpointWithResponseStreamOutput(TypedDict):
+    Body: Any
+    ContentType: NotRequired[str]
+    InvokedProductionVariant: NotRequired[str]
+    CustomAttributes: NotRequired[str]
+
+
+class ModelStreamError(TypedDict):
+    Message: NotRequired[str]
+    ErrorCode: NotRequired[str]
+
+
+class PayloadPart(TypedDict):
+    Bytes: NotRequired[bytes]
+
+
+class ResponseStream(TypedDict):
+    PayloadPart: NotRequired[PayloadPart]
+    ModelStreamError: NotRequired[ModelStreamError]
+    InternalStreamFailure: NotRequired[InternalStreamFailure]

@@ -20,15 +20,17 @@ from kenja_worker.modelserver.frames import Frame, Kind
 def invoke_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """Asks one replica and waits for its answer."""
     name = request["EndpointName"]
-    route = context.kernel.routes.lookup(context.account, context.region, name)
-    if route is None:
+    fork = context.kernel.routes.lookup(context.account, context.region, name)
+    if fork is None:
         raise semantics.not_found(context.account, name)
+    known = headers(request)
+    route = semantics.choose(fork, known)
     clock = context.kernel.clock
     began = clock.monotonic()
     asked = answered = began
     error: ServiceError | None = None
     try:
-        wanted = semantics.request(route, _headers(request), request["Body"])
+        wanted = semantics.request(route, known, request["Body"])
         asked = clock.monotonic()
         answer = semantics.checked(route, _asked(route, wanted))
         answered = clock.monotonic()
@@ -36,7 +38,7 @@ def invoke_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]
         error, answered = failure, clock.monotonic()
         raise
     finally:
-        _measure(context, route, error, answered - asked, asked - began)
+        measure(context, route, error, answered - asked, asked - began)
     shown = {
         "Body": answer.body,
         "ContentType": answer.content_type.decode("latin-1"),
@@ -57,8 +59,8 @@ def _asked(route: Route, request: Request) -> Frame:
     raise semantics.unavailable(route.name)
 
 
-def _headers(request: dict[str, Any]) -> dict[bytes, bytes]:
-    """The members of a request as the headers that carry them over HTTP."""
+def headers(request: dict[str, Any]) -> dict[bytes, bytes]:
+    """The members of a request as the headers that carry them over HTTP in InvokeEndpoint."""
     shape = service.model.operation_model("InvokeEndpoint").input_shape
     assert shape is not None
     return {
@@ -68,7 +70,8 @@ def _headers(request: dict[str, Any]) -> dict[bytes, bytes]:
     }
 
 
-def _measure(context: Context, route: Route, error: ServiceError | None, model: float, overhead: float) -> None:
+def measure(context: Context, route: Route, error: ServiceError | None, model: float, overhead: float) -> None:
+    """Write the metrics of one invocation. `model` and `overhead` are seconds."""
     now = context.kernel.clock.virtual()
     data = []
     known = semantics.metrics(route.account, route.region, route.name, route.variant)

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from kenja.core.errors import ServiceError
 from kenja.kernel.hosting.exchange import TIMEOUT, Request
-from kenja.kernel.hosting.routes import Route
+from kenja.kernel.hosting.routes import Fork, Route
 from kenja.kernel.telemetry.metrics import Series, dimensions
 from kenja.services.sagemaker_runtime.service import service
 from kenja_worker.modelserver.frames import Frame
@@ -31,6 +31,20 @@ _NOT_HERE = {  # headers that ask for what no endpoint of this release has
 _UNSAFE = re.compile(rb"[^\x20-\x7e\t]")  # what must not stand in a header of ours
 
 
+def choose(fork: Fork, headers: Mapping[bytes, bytes]) -> Route:
+    """The variant that the caller names, else one by its weight. Raises ValidationError for one that is not there."""
+    wanted = headers.get(VARIANT)
+    if wanted is None:
+        return fork.choose()
+    route = fork.variant(wanted.decode("latin-1"))
+    if route is None:
+        known = ", ".join(each.variant for each in fork.routes)
+        raise service.error(
+            "validation", f"Variant {wanted.decode('latin-1')} of endpoint {fork.name} not found; it has {known}."
+        )
+    return route
+
+
 def request(route: Route, headers: Mapping[bytes, bytes], body: bytes) -> Request:
     """What the replica is asked. Raises ValidationError for what this endpoint does not have."""
     get = headers.get
@@ -40,15 +54,9 @@ def request(route: Route, headers: Mapping[bytes, bytes], body: bytes) -> Reques
         raise service.error(
             "validation", f"ContentType, Accept and CustomAttributes can have at most {MAX_HEADER} characters each."
         )
-    variant = get(VARIANT)
-    if variant is not None and variant.decode("latin-1") != route.variant:
-        raise service.error(
-            "validation",
-            f"Variant {variant.decode('latin-1')} of endpoint {route.name} not found; it has {route.variant}.",
-        )
-    for name, why in _NOT_HERE.items():
-        if name in headers:
-            raise service.error("validation", f"Endpoint {route.name} {why}.")
+    if not _NOT_HERE.keys().isdisjoint(headers):
+        why = next(why for name, why in _NOT_HERE.items() if name in headers)
+        raise service.error("validation", f"Endpoint {route.name} {why}.")
     return Request(body, content_type, accept, attributes)
 
 
@@ -105,11 +113,14 @@ def too_large() -> ServiceError:
     return ServiceError(refused.code, refused.message, status=413)  # AWS's front door answers before the service does
 
 
-def passed_headers(route: Route, answer: Frame) -> list[tuple[bytes, bytes]]:
-    """The headers of a good answer, without what a container may not say in a header."""
-    kept = [(b"content-type", answer.content_type), (CUSTOM_ATTRIBUTES, answer.custom_attributes)]
+@lru_cache(maxsize=1024)
+def passed_head(content_type: bytes, attributes: bytes, variant: str) -> bytes:
+    """The header lines of a good answer, without what a container may not say in a header."""
+    kept = [(b"content-type", content_type), (CUSTOM_ATTRIBUTES, attributes)]
     safe = [(name, value) for name, value in kept if value and _UNSAFE.search(value) is None]
-    return [*safe, (b"x-amzn-invoked-production-variant", route.variant.encode())]
+    return b"".join(
+        [b"%b: %b\r\n" % pair for pair in (*safe, (b"x-amzn-invoked-production-variant", variant.encode()))]
+    )
 
 
 @lru_cache(maxsize=4096)

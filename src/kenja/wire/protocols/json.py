@@ -21,6 +21,7 @@ class JsonCodec(Codec):
     def __init__(self, model: ServiceModel, version: str = "") -> None:
         super().__init__(model, version)
         self._tree = TreeCompiler()
+        self._payloads = eventstream.JsonPayloads(self._tree)
         self._content_type = f"application/x-amz-json-{version or model.metadata.get('jsonVersion', '1.0')}"
         self._names = frozenset(model.operation_names)
         self._query_compatible = "awsQueryCompatible" in model.metadata
@@ -42,9 +43,8 @@ class JsonCodec(Codec):
         return read
 
     def writer(self, operation: OperationModel) -> Writer:
-        stream = operation.get_event_stream_output()
-        if stream is not None:
-            return self._stream_writer(operation)
+        if operation.get_event_stream_output() is not None:
+            return eventstream.rpc_writer(operation, self.faults, self._payloads, self._headers)
         convert = self._tree.writer(operation.output_shape) if operation.output_shape is not None else _nothing
 
         def write(result: Mapping[str, Any], request_id: str) -> Response:
@@ -64,29 +64,11 @@ class JsonCodec(Codec):
         method: str = "",
     ) -> Response:
         fault = self.faults.find(code, status)
-        members = fault.members(message, fields)
-        convert = self._tree.writer(fault.shape) if fault.shape is not None else dict
         headers = self._headers(request_id)
         if self._query_compatible:
-            headers["x-amzn-query-error"] = f"{fault.code};{'Sender' if fault.sender else 'Receiver'}"
-        body = {"__type": fault.name, "message": message, **convert(members)}
-        if "Message" in members:
-            del body["message"]
+            headers["x-amzn-query-error"] = fault.query_error
+        body = {"__type": fault.name, **self._tree.error(fault, message, fields)}
         return Response(fault.status, headers, orjson.dumps(body))
-
-    def _stream_writer(self, operation: OperationModel) -> Writer:
-        output = operation.output_shape
-        convert = self._tree.writer(output)
-        frames = eventstream.writer(operation.get_event_stream_output(), eventstream.JsonPayloads(self._tree))
-        member = output.event_stream_name
-
-        def write(result: Mapping[str, Any], request_id: str) -> Response:
-            headers = self._headers(request_id)
-            headers["content-type"] = eventstream.CONTENT_TYPE
-            first = eventstream.initial_response(orjson.dumps(convert(result)), self._content_type)
-            return Response(200, headers, frames(result[member], first))
-
-        return write
 
     def _headers(self, request_id: str) -> dict[str, str]:
         return {"content-type": self._content_type, "x-amzn-requestid": request_id}

@@ -12,7 +12,7 @@ from kenja.wire import eventstream
 from kenja.wire.message import Response
 from kenja.wire.protocols.json import load
 from kenja.wire.rest import ReadBody, RestCodec, WriteBody, place_error_headers
-from kenja.wire.tree import Convert, TreeCompiler
+from kenja.wire.tree import TreeCompiler
 
 
 class RestJsonCodec(RestCodec):
@@ -48,16 +48,12 @@ class RestJsonCodec(RestCodec):
         method: str = "",
     ) -> Response:
         fault = self.faults.find(code, status)
-        members = fault.members(message, fields)
         found = {"content-type": "application/json", "x-amzn-requestid": request_id, "x-amzn-errortype": fault.code}
-        convert: Convert = dict
         if fault.shape is not None:
-            place_error_headers(fault.shape, members, found)
-            convert = self._tree.writer(fault.shape, body=True)
-        body = {"message": message, **convert(members)}
-        if "Message" in members:
-            del body["message"]
-        return Response(fault.status, found, b"" if method == "HEAD" else orjson.dumps(body))
+            place_error_headers(fault.shape, fault.members(message, fields), found)
+        if method == "HEAD":
+            return Response(fault.status, found)
+        return Response(fault.status, found, orjson.dumps(self._tree.error(fault, message, fields, body=True)))
 
 
 CODEC = RestJsonCodec

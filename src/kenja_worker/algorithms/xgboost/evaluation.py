@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ def split(metrics: tuple[str, ...], objective: str) -> tuple[list[str], list[str
     return [name for name in metrics if name not in own], own
 
 
-def score(names: list[str], objective: str) -> Callable[[Array, Any], list[tuple[str, float]]]:
+def score(names: Sequence[str], objective: str) -> Callable[[Array, Any], list[tuple[str, float]]]:
     """The library's `custom_metric` for these names: (predictions, DMatrix) → one pair for each."""
 
     def evaluate(predictions: Array, matrix: Any) -> list[tuple[str, float]]:

@@ -14,34 +14,8 @@ from kenja_worker.algorithms.hyperparameters import (
     number,
 )
 from kenja_worker.algorithms.xgboost.metrics import NAMES
+from kenja_worker.algorithms.xgboost.objectives import DEFAULT, MULTICLASS, OBJECTIVES
 
-_MULTICLASS = ("multi:softmax", "multi:softprob")
-_OBJECTIVES = (
-    *(
-        "binary:hinge",
-        "binary:logistic",
-        "binary:logitraw",
-        "count:poisson",
-        *_MULTICLASS,
-    ),
-    *(
-        "rank:map",
-        "rank:ndcg",
-        "rank:pairwise",
-        "reg:absoluteerror",
-        "reg:gamma",
-        "reg:linear",
-        "reg:logistic",
-    ),
-    *(
-        "reg:pseudohubererror",
-        "reg:squarederror",
-        "reg:squaredlogerror",
-        "reg:tweedie",
-        "survival:aft",
-        "survival:cox",
-    ),
-)
 _TREE_UPDATERS = (
     "grow_colmaker",
     "grow_histmaker",
@@ -52,16 +26,15 @@ _TREE_UPDATERS = (
 )
 _LINEAR_UPDATERS = ("shotgun", "coord_descent")
 _GPU = "it only concerned training on GPUs; this library's results are the same without it"
-_FOLDS = "cross-validation inside one training job comes with a later version; use the validation channel"
 
 
 def _metrics(raw: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in raw.split(",") if name.strip())
     for name in names:
         base, at, parameter = name.partition("@")
-        known = base in NAMES and (not at or base in ("error", "ndcg", "map"))
+        known = base in NAMES and (not at or base in ("error", "ndcg", "map", "pre"))
         if not known or (at and not parameter.removesuffix("-").replace(".", "", 1).isdigit()):
-            raise ValueError(f"a comma-separated list of {', '.join(NAMES)}, or error@t, ndcg@n, map@n")
+            raise ValueError(f"a comma-separated list of {', '.join(NAMES)}, or error@t, ndcg@n, map@n, pre@n")
     if not names:
         raise ValueError("at least one metric")
     return names
@@ -72,6 +45,16 @@ def _objective_metric(raw: str) -> str:
     if dataset not in ("", "train", "validation") or name not in NAMES:
         raise ValueError(f"validation:METRIC, where METRIC is one of {', '.join(NAMES)}")
     return name
+
+
+def _quantiles(raw: str) -> list[float]:
+    try:
+        levels = [float(item) for item in raw.strip("()[] ").split(",")]
+    except ValueError:
+        levels = []
+    if not levels or not all(0 < level < 1 for level in levels):
+        raise ValueError("a number between 0 and 1, or a list of them, such as 0.1,0.5,0.9")
+    return levels
 
 
 def _updaters(raw: str) -> str:
@@ -107,14 +90,18 @@ def _interactions(raw: str) -> str:
 
 
 def _check(values: Values) -> str | None:
-    objective = values.get("objective", "reg:squarederror")
+    objective = values.get("objective", DEFAULT)
     classes = values.get("num_class")
-    if objective in _MULTICLASS and classes is None:
+    if objective in MULTICLASS and classes is None:
         return f"Missing required hyperparameter: num_class, because objective is {objective}."
-    if objective not in _MULTICLASS and classes is not None:
+    if objective not in MULTICLASS and classes is not None:
         return (
             f"Hyperparameter 'num_class' is for the objectives multi:softmax and multi:softprob, not for {objective}."
         )
+    if (objective == "reg:quantileerror") != ("quantile_alpha" in values):
+        return "Hyperparameter 'quantile_alpha' belongs to the objective reg:quantileerror, which needs it, and to no other."
+    if "_num_cv_round" in values and "_kfold" not in values:
+        return "Hyperparameter '_num_cv_round' repeats cross-validation; it needs '_kfold'."
     if "aft-nloglik" in values.get("eval_metric", ()) and objective != "survival:aft":
         return "Metric 'aft-nloglik' is for the objective survival:aft only."
     updater = values.get("updater")
@@ -131,8 +118,8 @@ HYPERPARAMETERS = HyperparameterTable(
     (
         Hyperparameter("num_round", integer(1), ("n_estimators", "num_boost_round"), required=True),
         Hyperparameter("num_class", integer(2)),
-        Hyperparameter("_kfold", integer(2), later=_FOLDS),
-        Hyperparameter("_num_cv_round", integer(1), later=_FOLDS),
+        Hyperparameter("_kfold", integer(2)),
+        Hyperparameter("_num_cv_round", integer(1)),
         Hyperparameter("_tuning_objective_metric", _objective_metric),
         Hyperparameter(
             "aft_loss_distribution",
@@ -146,13 +133,7 @@ HYPERPARAMETERS = HyperparameterTable(
         Hyperparameter("colsample_bylevel", number(above=0, maximum=1), default="1"),
         Hyperparameter("colsample_bynode", number(above=0, maximum=1), default="1"),
         Hyperparameter("colsample_bytree", number(above=0, maximum=1), default="1"),
-        Hyperparameter(
-            "csv_weights",
-            integer(0, 1),
-            default="0",
-            later="a column of instance weights comes with a later version",
-            harmless=("0",),
-        ),
+        Hyperparameter("csv_weights", integer(0, 1), default="0"),
         Hyperparameter("deterministic_histogram", boolean, default="true", gone=_GPU),
         Hyperparameter(
             "dsplit",
@@ -187,7 +168,7 @@ HYPERPARAMETERS = HyperparameterTable(
         Hyperparameter("normalize_type", choice("tree", "forest"), default="tree"),
         Hyperparameter("nthread", integer(1), ("n_jobs",)),
         Hyperparameter("num_parallel_tree", integer(1), default="1"),
-        Hyperparameter("objective", choice(*_OBJECTIVES), default="reg:squarederror"),
+        Hyperparameter("objective", choice(*OBJECTIVES), default="reg:squarederror"),
         Hyperparameter("one_drop", integer(0, 1), default="0"),
         Hyperparameter(
             "predictor",
@@ -199,9 +180,10 @@ HYPERPARAMETERS = HyperparameterTable(
             "process_type",
             choice("default", "update"),
             default="default",
-            later="'update' works on an existing model, and starting from a checkpoint comes with a later version",
+            later="'update' changes the trees of a finished model, and a job takes up unfinished ones only",
             harmless=("default",),
         ),
+        Hyperparameter("quantile_alpha", _quantiles),
         Hyperparameter("rate_drop", number(0, 1), default="0"),
         Hyperparameter("refresh_leaf", integer(0, 1), default="1"),
         Hyperparameter("sample_type", choice("uniform", "weighted"), default="uniform"),

@@ -18,6 +18,7 @@ MAXIMIZE = (
         "f1_macro",
         "map",
         "ndcg",
+        "pre",
         "precision",
     ),
     *(
@@ -43,9 +44,10 @@ MINIMIZE = (
         "mape",
         "merror",
     ),
-    *("mlogloss", "mphe", "mse", "poisson-nloglik", "rmse", "rmsle", "tweedie-nloglik"),
+    *("mlogloss", "mphe", "mse", "poisson-nloglik", "quantile", "rmse", "rmsle", "tweedie-nloglik"),
 )
 NAMES = MAXIMIZE + MINIMIZE
+PARAMETERS = ("map", "ndcg", "pre", "tweedie-nloglik")  # printed with one even where none was given: ndcg@32
 
 
 def maximizes(metric: str) -> bool:
@@ -55,7 +57,7 @@ def maximizes(metric: str) -> bool:
 
 def _metric(dataset: str, name: str) -> Metric:
     direction: Direction = "Maximize" if name in MAXIMIZE else "Minimize"
-    parameter = r"(?:@[^:\s]+)?" if name == "tweedie-nloglik" else ""
+    parameter = r"(?:@[^:\s]+)?" if name in PARAMETERS else ""
     # The round's number opens the line; a tab parts the values, which AWS's log agent shows as #011.
     regex = rf"\[[0-9]+\].*(?:\t|#011){dataset}-{re.escape(name)}{parameter}:(\S+?)(?=\t|#011|\s|$)"
     return Metric(f"{dataset}:{name}", regex, direction)

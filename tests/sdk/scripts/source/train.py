@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 
 import joblib
 import pandas as pd
@@ -11,10 +12,13 @@ from sklearn.linear_model import LogisticRegression
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--strength", type=float)
+parser.add_argument("--pause", type=float, default=0.0, help="seconds")
 parser.add_argument("--model-dir", default=os.environ["SM_MODEL_DIR"])
 parser.add_argument("--train", default=os.environ["SM_CHANNEL_TRAIN"])
 parser.add_argument("--validation", default=os.environ["SM_CHANNEL_VALIDATION"])
 options = parser.parse_args()
+print("training begins", flush=True)
+time.sleep(options.pause)
 
 train = pd.read_csv(os.path.join(options.train, "train.csv"), header=None)
 validation = pd.read_csv(os.path.join(options.validation, "validation.csv"), header=None)

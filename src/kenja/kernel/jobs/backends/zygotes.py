@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kenja.core import unixsocket
 from kenja.core.clock import Clock
 from kenja.core.log import logger
 
@@ -128,16 +129,13 @@ class Zygotes:
         return document
 
     def _connect(self, zygote: _Zygote) -> socket.socket:
-        """Through the folder's descriptor, because a socket's path may have 107 bytes only."""
-        folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            line.connect(f"/proc/self/fd/{folder}/{zygote.name}.sock")
+            with unixsocket.address(self._folder / f"{zygote.name}.sock") as place:
+                line.connect(place)
         except BaseException:
             line.close()
             raise
-        finally:
-            os.close(folder)
         return line
 
 

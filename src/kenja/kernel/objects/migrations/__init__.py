@@ -1,3 +1,1 @@
 """Alembic scripts of the object index; a released revision never changes."""
-
-HEAD = "0001"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from kenja.services.sagemaker.hosting import endpoint_configs, endpoints, models
+from kenja.services.sagemaker.hosting import endpoint_configs, endpoints, models, updates
 
-__all__ = ["endpoint_configs", "endpoints", "models"]
+__all__ = ["endpoint_configs", "endpoints", "models", "updates"]

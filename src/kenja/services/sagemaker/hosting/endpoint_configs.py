@@ -9,7 +9,7 @@ from kenja.kernel.context import Context
 from kenja.kernel.declare import Resource
 from kenja.services.sagemaker.service import service
 
-MAX_INSTANCES = 2  # replicas of one variant in this release
+MAX_INSTANCES = 20  # of one endpoint; SageMaker's default quota "Total number of instances across active endpoints"
 WORDS = {
     "not_found": ("not_found", 'Could not find endpoint configuration "{arn}".'),
     "duplicate": ("duplicate", 'Cannot create already existing endpoint configuration "{arn}".'),
@@ -35,7 +35,16 @@ def check(context: Context, request: dict[str, Any]) -> None:
     """Raise ValidationException with a sentence for the first thing that can not be done; fill in AWS's defaults."""
     for problem in _problems(context, request):
         raise context.error("validation", problem)
-    request["ProductionVariants"][0].setdefault("InitialVariantWeight", 1.0)
+    for problem in too_many(sum(variant["InitialInstanceCount"] for variant in request["ProductionVariants"])):
+        raise context.error("limit", problem)
+    for variant in request["ProductionVariants"]:
+        variant.setdefault("InitialVariantWeight", 1.0)
+
+
+def too_many(instances: int) -> Iterator[str]:
+    """A sentence when an endpoint wants more replicas than it may have."""
+    if instances > MAX_INSTANCES:
+        yield f"The endpoint wants {instances} instances; {MAX_INSTANCES} are allowed on this machine. Ask for fewer of them."
 
 
 def _problems(context: Context, request: Mapping[str, Any]) -> Iterator[str]:
@@ -47,12 +56,14 @@ def _problems(context: Context, request: Mapping[str, Any]) -> Iterator[str]:
         yield "DataCaptureConfig.EnableCapture: this release of Kenja captures no requests; set it to false."
     if key := request.get("KmsKeyId"):
         yield f"KmsKeyId asks for encryption with {key!r}, which this release of Kenja can not do."
-    if len(variants) > 1:
-        yield f"ProductionVariants has {len(variants)} members; this release of Kenja serves one variant."
+    names = [variant["VariantName"] for variant in variants]
+    for name in {name for name in names if names.count(name) > 1}:
+        yield f"ProductionVariants has the VariantName {name!r} more than once; names must differ."
     for name in ("ExecutionRoleArn", "VpcConfig", "EnableNetworkIsolation"):
         if request.get(name):
             yield f"{name} of an endpoint configuration is for inference components, which this release of Kenja does not have."
-    yield from _variant(context, variants[0])
+    for variant in variants:
+        yield from _variant(context, variant)
 
 
 def _variant(context: Context, variant: Mapping[str, Any]) -> Iterator[str]:
@@ -70,8 +81,6 @@ def _variant(context: Context, variant: Mapping[str, Any]) -> Iterator[str]:
     count = variant.get("InitialInstanceCount")
     if count is None:
         yield f"{where} names no InitialInstanceCount."
-    elif count > MAX_INSTANCES:
-        yield f"{where}: InitialInstanceCount is {count}; this release of Kenja runs at most {MAX_INSTANCES} instances."
 
 
 ENDPOINT_CONFIG = service.resource(

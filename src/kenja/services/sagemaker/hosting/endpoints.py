@@ -1,4 +1,4 @@
-"""The endpoint as a resource. It keeps a copy of its configuration and model, so that both may be deleted while it serves."""
+"""The endpoint as a resource. It keeps a copy of its configuration and models, so that both may be deleted while it serves."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 from kenja.core.clock import utc
 from kenja.kernel.context import Context
 from kenja.kernel.declare import Resource
+from kenja.kernel.hosting.rows import ReplicaRow
 from kenja.kernel.resources import tags
 from kenja.kernel.resources.derive import Family
 from kenja.kernel.resources.lifecycle import Lifecycle
 from kenja.kernel.resources.store import AlreadyExists, Record
-from kenja.services.sagemaker.hosting import events
-from kenja.services.sagemaker.hosting.endpoint_configs import WORDS
+from kenja.services.sagemaker.hosting import deployment, events
+from kenja.services.sagemaker.hosting.deployment import Deployment, Variant
 from kenja.services.sagemaker.hosting.host import EndpointHost
 from kenja.services.sagemaker.hosting.models import container
 from kenja.services.sagemaker.service import service
@@ -21,7 +22,8 @@ LIFECYCLE = Lifecycle(
     "Creating",
     {
         "Creating": frozenset({"InService", "Failed"}),
-        "InService": frozenset({"Deleting"}),
+        "InService": frozenset({"Updating", "Deleting"}),
+        "Updating": frozenset({"InService"}),
         "Failed": frozenset({"Deleting"}),
         "Deleting": frozenset(),
     },
@@ -29,25 +31,44 @@ LIFECYCLE = Lifecycle(
 
 
 def view(context: Context, record: Record) -> dict[str, Any]:
-    """What Describe shows of the variant: how many of its instances answer now."""
+    """What Describe shows of the variants: how many of their instances answer now, and what an update is about to make."""
     if context.operation != "DescribeEndpoint" or record.status == "Failed":
         return {}
-    variant, model = record.body["_variant"], record.body["_model"]
-    ready = sum(row.phase == "ready" for row in context.kernel.hosting.of(record.id))
-    image = container(model)["Image"]
+    rows = [row for row in context.kernel.hosting.of(record.id) if not row.retired]
+    shown: dict[str, Any] = {"ProductionVariants": _summaries(record, deployment.current(record), rows)}
+    following = deployment.following(record)
+    if following is not None:
+        shown["PendingDeploymentSummary"] = {
+            "EndpointConfigName": following.config,
+            "ProductionVariants": [
+                {**summary, "InstanceType": variant.given["InstanceType"]}
+                for summary, variant in zip(_summaries(record, following, rows), following.variants, strict=True)
+            ],
+            "StartTime": utc(record.modified),
+        }
+    return shown
+
+
+def _summaries(record: Record, revision: Deployment, rows: list[ReplicaRow]) -> list[dict[str, Any]]:
+    return [_summary(record, variant, revision.revision, rows) for variant in revision.variants]
+
+
+def _summary(record: Record, variant: Variant, revision: int, rows: list[ReplicaRow]) -> dict[str, Any]:
+    ready = sum(row.phase == "ready" for row in rows if (row.revision, row.variant) == (revision, variant.name))
+    image = container(variant.model)["Image"]
     summary: dict[str, Any] = {
-        "VariantName": variant["VariantName"],
-        "CurrentWeight": variant["InitialVariantWeight"],
-        "DesiredWeight": variant["InitialVariantWeight"],
+        "VariantName": variant.name,
+        "CurrentWeight": variant.weight,
+        "DesiredWeight": variant.weight,
         "CurrentInstanceCount": ready,
-        "DesiredInstanceCount": variant["InitialInstanceCount"],
+        "DesiredInstanceCount": variant.count,
     }
-    if record.status == "Creating":
-        summary["VariantStatus"] = [{"Status": "Creating", "StartTime": utc(record.created)}]
-    else:
+    if record.status in ("Creating", "Updating") and ready < variant.count:
+        summary["VariantStatus"] = [{"Status": record.status, "StartTime": utc(record.modified)}]
+    if record.status != "Creating":
         image_at = {"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": utc(record.created)}
         summary["DeployedImages"] = [image_at]
-    return {"ProductionVariants": [summary]}
+    return summary
 
 
 ENDPOINT = Resource("Endpoint", "endpoint/{lower}", lifecycle=LIFECYCLE, view=view, level=2)
@@ -59,24 +80,14 @@ HOST = service.host(EndpointHost())
 def create_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """Store the endpoint and its wanted replicas; the reconciler starts them."""
     name, store = request["EndpointName"], context.kernel.store
-    config = context.record("EndpointConfig", request["EndpointConfigName"])
-    if config is None:
-        arn = context.arn(f"endpoint-config/{request['EndpointConfigName'].lower()}")
-        raise context.error("not_found", WORDS["not_found"][1].format(arn=arn))
-    variant = config.body["ProductionVariants"][0]
-    model = context.record("Model", variant["ModelName"])
-    if model is None:
-        arn = context.arn(f"model/{variant['ModelName'].lower()}")
-        raise context.error("not_found", f'Could not find model "{arn}".')
+    first = deployment.resolve(context, request["EndpointConfigName"], 1)
     labels = tags.checked(context, request.get("Tags", []))
-    members = {key: value for key, value in request.items() if key not in ("EndpointName", "Tags", "DeploymentConfig")}
-    body = {**members, "_variant": variant, "_model": model.body}
-    record = Record(context.scope, FAMILY.key, name, FAMILY.arn(context, name), LIFECYCLE.initial, body)
+    record = Record(context.scope, FAMILY.key, name, FAMILY.arn(context, name), LIFECYCLE.initial, first.members())
     try:
         with store.transaction():
             record = store.insert(record, labels)
-            count = variant["InitialInstanceCount"]
-            context.kernel.hosting.enqueue(record, HOST.name, variant["VariantName"], count)
+            for wanted in first.wanted():
+                context.kernel.hosting.enqueue(record, HOST.name, wanted)
             events.announce(context, record)
     except AlreadyExists:
         raise FAMILY.error(context, "duplicate", record) from None
@@ -88,15 +99,17 @@ def create_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]
 def delete_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """Take the route away; the reconciler ends the replicas and removes the endpoint."""
     record, store = FAMILY.find(context, request), context.kernel.store
-    if record.status == "Creating":
+    if record.status in ("Creating", "Updating"):
         raise context.error("validation", f'Cannot update in-progress endpoint "{record.arn}".')
     if record.status == "Deleting":
         return {}
     with store.transaction():
         moved = store.change(record, status="Deleting", sources=LIFECYCLE.sources("Deleting"))
         if moved is not None:
-            context.kernel.hosting.route(record.id, serving=False)
+            context.kernel.hosting.close(record.id)
             events.announce(context, moved)
+    if moved is None:  # an update began meanwhile
+        raise context.error("validation", f'Cannot update in-progress endpoint "{record.arn}".')
     context.kernel.routes.refresh()
     context.kernel.jobs.poke()
     return {}

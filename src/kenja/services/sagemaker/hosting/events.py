@@ -7,23 +7,21 @@ from typing import Any
 
 from kenja.kernel.context import Context
 from kenja.kernel.resources.store import Record
+from kenja.services.sagemaker.hosting import deployment
 
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def announce(context: Context, record: Record) -> None:
     """Append the event; part of the transaction that writes the state."""
-    variant = record.body["_variant"]
+    running = deployment.current(record)
     detail: dict[str, Any] = {
         "EndpointName": record.name,
         "EndpointArn": record.arn,
-        "EndpointConfigName": record.body["EndpointConfigName"],
+        "EndpointConfigName": running.config,
         "ProductionVariants": [
-            {
-                "VariantName": variant["VariantName"],
-                "DesiredWeight": variant["InitialVariantWeight"],
-                "DesiredInstanceCount": variant["InitialInstanceCount"],
-            }
+            {"VariantName": variant.name, "DesiredWeight": variant.weight, "DesiredInstanceCount": variant.count}
+            for variant in running.variants
         ],
         "EndpointStatus": _WORD.sub("_", str(record.status)).upper(),
         "CreationTime": int(record.created * 1000),

@@ -12,7 +12,10 @@ from kenja.kernel.resources.store import Record
 from kenja.services.sagemaker import protection, sources
 from kenja.services.sagemaker.service import service
 
-_SCRIPT = ("SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY")  # variables that name a user's own handlers
+PROGRAM, SUBMIT_DIRECTORY = (
+    "SAGEMAKER_PROGRAM",
+    "SAGEMAKER_SUBMIT_DIRECTORY",
+)  # variables that name a user's own handlers
 _LATER = {  # members of a container whose effect this release does not have, with what to do instead
     "ModelPackageName": "name Image and ModelDataUrl",
     "InferenceSpecificationName": "name Image and ModelDataUrl",
@@ -63,26 +66,26 @@ def _container(given: Mapping[str, Any]) -> Iterator[str]:
         yield "Mode MultiModel is not supported by this release of Kenja; make one model and one endpoint each."
     if given.get("ImageConfig", {}).get("RepositoryAccessMode") == "Vpc":
         yield "ImageConfig: this release of Kenja pulls no images, so it can not use a private registry."
-    for name in _SCRIPT:
-        if name in given.get("Environment", {}):
-            yield f"Environment names {name}: handlers of one's own are not supported yet; deploy a built-in algorithm's model."
-    yield from _image(given.get("Image"))
-    url = given.get("ModelDataUrl")
-    if url is None:
+    variables = given.get("Environment", {})
+    yield from _image(given.get("Image"), script=PROGRAM in variables)
+    url, submitted = given.get("ModelDataUrl"), variables.get(SUBMIT_DIRECTORY, "")
+    if url is None and not submitted.startswith("s3://"):
         yield "ModelDataUrl is missing: the s3:// address of a model.tar.gz."
-    elif (address := sources.split(url)) is None or not address[1]:
+    elif url is not None and ((address := sources.split(url)) is None or not address[1]):
         yield f"ModelDataUrl is {url!r}; it must be s3://bucket/key of a model.tar.gz."
+    if submitted.startswith("s3://") and ((address := sources.split(submitted)) is None or not address[1]):
+        yield f"{SUBMIT_DIRECTORY} is {submitted!r}; it must be s3://bucket/key of a tar.gz archive."
 
 
-def _image(image: str | None) -> Iterator[str]:
+def _image(image: str | None, *, script: bool) -> Iterator[str]:
     if image is None:
         yield "Image is missing from the container."
         return
     match = runtimes.resolve(image)
     if match is None:
         yield runtimes.why_unknown(image)
-    elif match.algorithm is None:
-        yield f"{image} needs handlers of one's own, which are not supported yet; deploy a built-in algorithm's model."
+    elif script and match.framework is None:
+        yield f"{image} runs no script of one's own, so Environment must not name {PROGRAM}; take sagemaker-{match.algorithm}."
 
 
 def view(_context: Context, record: Record) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from kenja import runtimes
 from kenja.kernel.context import Context
 from kenja.services.sagemaker import protection, sources
+from kenja.services.sagemaker.training import channels, checkpoints
 
 MAX_RUNTIME = 24 * 60 * 60  # seconds; MaxRuntimeInSeconds of a request that names none; API reference
 _LATER = {  # members whose effect this release does not have, with what to do instead
@@ -30,7 +31,8 @@ def check(context: Context, request: dict[str, Any]) -> None:
 def _problems(context: Context, request: dict[str, Any]) -> Iterator[str]:
     yield from _algorithm(request)
     yield from _resources(request.get("ResourceConfig"))
-    yield from _channels(request.get("InputDataConfig", []))
+    yield from _channels(request)
+    yield from checkpoints.problems(request.get("CheckpointConfig"))
     yield from _keys(request)
     yield from _stopping(request)
     yield from protection.problems(context, request, request["RoleArn"])
@@ -47,6 +49,11 @@ def _algorithm(request: Mapping[str, Any]) -> Iterator[str]:
     if not specification:
         yield "AlgorithmSpecification is missing: name the TrainingImage of a built-in algorithm or a framework."
         return
+    if specification.get("ContainerArguments") and not specification.get("ContainerEntrypoint"):
+        yield (
+            "AlgorithmSpecification.ContainerArguments without a ContainerEntrypoint is not supported by this release of "
+            "Kenja; give the whole command."
+        )
     image = specification.get("TrainingImage")
     if specification.get("AlgorithmName"):
         yield "AlgorithmSpecification.AlgorithmName is not supported by this release of Kenja; give a TrainingImage."
@@ -61,21 +68,15 @@ def _algorithm(request: Mapping[str, Any]) -> Iterator[str]:
         elif not match.algorithm and not _has_script(request):
             yield (
                 f"{image} is a framework image: the hyper-parameters sagemaker_program and sagemaker_submit_directory "
-                "must name a script and where it lies."
+                "must name a script and where it lies, or AlgorithmSpecification.ContainerEntrypoint a command."
             )
-    for name in ("ContainerEntrypoint", "ContainerArguments", "TrainingImageConfig"):
-        if specification.get(name):
-            yield f"AlgorithmSpecification.{name} is not supported by this release of Kenja; leave it out."
-    yield from _input_mode(specification["TrainingInputMode"], "AlgorithmSpecification.TrainingInputMode")
+    if specification.get("TrainingImageConfig"):
+        yield "AlgorithmSpecification.TrainingImageConfig is not supported by this release of Kenja; leave it out."
 
 
 def _has_script(request: Mapping[str, Any]) -> bool:
-    return "sagemaker_program" in request.get("HyperParameters", {})
-
-
-def _input_mode(mode: str, where: str) -> Iterator[str]:
-    if mode == "Pipe":
-        yield f"{where} is Pipe, which this release of Kenja does not have; use File or FastFile."
+    own = request["AlgorithmSpecification"].get("ContainerEntrypoint")
+    return bool(own) or "sagemaker_program" in request.get("HyperParameters", {})
 
 
 def _resources(config: Mapping[str, Any] | None) -> Iterator[str]:
@@ -94,28 +95,49 @@ def _resources(config: Mapping[str, Any] | None) -> Iterator[str]:
         )
 
 
-def _channels(channels: list[dict[str, Any]]) -> Iterator[str]:
-    names = [channel["ChannelName"] for channel in channels]
+def _channels(request: Mapping[str, Any]) -> Iterator[str]:
+    present = request.get("InputDataConfig", [])
+    names = [channel["ChannelName"] for channel in present]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         yield f"InputDataConfig names {', '.join(twice)} more than once; every ChannelName must be unique."
-    for channel in channels:
+    for channel in present:
         where = f"channel {channel['ChannelName']!r}"
         source = channel["DataSource"].get("S3DataSource")
         if source is None:
-            yield f"{where} has no S3DataSource; other data sources are not supported by this release of Kenja."
+            given = ", ".join(channel["DataSource"]) or "no data source"
+            yield f"{where} has {given}; this release of Kenja reads S3DataSource only. Copy the data into a bucket."
             continue
         if sources.split(source["S3Uri"]) is None:
             yield f"{where}: S3Uri is {source['S3Uri']!r}; it must be s3://bucket/prefix."
-        if source["S3DataType"] != "S3Prefix":
-            yield f"{where}: S3DataType is {source['S3DataType']}; this release of Kenja reads S3Prefix only."
-        if channel.get("CompressionType", "None") != "None":
-            yield f"{where}: CompressionType is for Pipe mode only; unpack the data or leave CompressionType out."
-        if channel.get("RecordWrapperType", "None") != "None":
-            yield f"{where}: RecordWrapperType is not supported by this release of Kenja."
-        if channel.get("ShuffleConfig"):
-            yield f"{where}: ShuffleConfig is not supported by this release of Kenja; shuffle the data beforehand."
-        yield from _input_mode(channel.get("InputMode", "File"), f"{where}: InputMode")
+        if channels.mode(channel, request) != "Pipe":
+            yield from _without_pipe(channel, where)
+        yield from _data_type(source, channels.mode(channel, request), where)
+
+
+def _without_pipe(channel: Mapping[str, Any], where: str) -> Iterator[str]:
+    """Members that only a pipe can honour; API reference, Channel."""
+    if channel.get("CompressionType", "None") != "None":
+        yield f"{where}: CompressionType is for input mode Pipe only; unpack the data, use Pipe or leave it out."
+    if channel.get("RecordWrapperType", "None") != "None":
+        yield f"{where}: RecordWrapperType is for input mode Pipe only; use Pipe or leave it out."
+
+
+def _data_type(source: Mapping[str, Any], mode: str, where: str) -> Iterator[str]:
+    kind, augmented = source["S3DataType"], source["S3DataType"] == "AugmentedManifestFile"
+    if kind == "Converse":
+        yield f"{where}: S3DataType Converse is for fine-tuning foundation models, which this release of Kenja does not do."
+    if mode == "FastFile" and kind != "S3Prefix":
+        yield f"{where}: S3DataType is {kind}; input mode FastFile reads S3Prefix only."
+    if augmented and mode != "Pipe":
+        yield f"{where}: AugmentedManifestFile can only be used with input mode Pipe; it is {mode}."
+    if augmented and not source.get("AttributeNames"):
+        yield f"{where}: AugmentedManifestFile needs AttributeNames, which say what of each line is delivered."
+    if source.get("AttributeNames") and not augmented:
+        yield f"{where}: AttributeNames belong to the S3DataType AugmentedManifestFile; it is {kind}."
+    for name in ("InstanceGroupNames", "ModelAccessConfig", "HubAccessConfig"):
+        if source.get(name):
+            yield f"{where}: S3DataSource.{name} is not supported by this release of Kenja; leave it out."
 
 
 def _keys(request: Mapping[str, Any]) -> Iterator[str]:

@@ -15,9 +15,9 @@ from kenja.kernel.resources.store import Record
 from kenja.kernel.telemetry import jobs as telemetry
 from kenja.runtimes import ImageMatch
 from kenja.services.sagemaker import archives, sources
-from kenja.services.sagemaker.training import history, notes, verdict
+from kenja.services.sagemaker.training import channels, checkpoints, entrypoint, history, notes, verdict
 from kenja_worker import algorithms
-from kenja_worker.shim.config_files import Channel, Host, write_config
+from kenja_worker.shim.config_files import Host, write_config
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
@@ -48,15 +48,20 @@ class TrainingDriver:
                 f"run `kenja runtimes build {match.runtime.name}` and start the job again."
             )
         parameters: dict[str, str] = body.get("HyperParameters", {})
-        script = PROGRAM in parameters
-        if not script:
+        command = entrypoint.words(body)
+        script = PROGRAM in parameters and not command
+        if not script and not command:
             _check_parameters(match, parameters)
         history.enter(job, "Downloading")
-        inputs = self._stage(job, script=script)
+        staged = self._stage(job, script=script)
+        inputs, remarks = staged.inputs, staged.remarks
+        if command:
+            inputs, more = entrypoint.loosen(job, inputs)
+            remarks = [*remarks, *more]
         stream = f"{job.record.name}/{HOST}-{int(job.row.created)}"
         scope = job.record.scope
         segment = job.context.kernel.logs.open_stream(scope.account, scope.region, LOG_GROUP, stream)
-        remarks = [*match.notes, *notes.of(body)]
+        remarks = [*match.notes, *notes.of(body), *remarks]
         job.context.kernel.logs.append(
             scope.account, scope.region, LOG_GROUP, stream,
             [(int(job.context.kernel.clock.wall() * 1000), f"[kenja] {remark}") for remark in remarks],
@@ -68,30 +73,33 @@ class TrainingDriver:
             "name": job.record.name,
             "kind": "training",
             "readable": [str(path) for path in match.runtime.readable(root)],
-            "env": self._environment(job),
+            "env": {**(entrypoint.variables(match, root) if command else {}), **self._environment(job)},
             "working_directory": "/opt/ml",
             "inputs": inputs,
+            "pipes": staged.pipes,
             "network": "none" if body.get("EnableNetworkIsolation") else "host",
             "hosts": {HOST: "127.0.0.1"},
             "limits": environment.limits(),
             "timeout_seconds": body["StoppingCondition"]["MaxRuntimeInSeconds"],
             "grace_seconds": GRACE,
             "log_segment": str(segment),
-            "metrics": _metrics(match, started.body, script=script),
+            "metrics": _metrics(match, started.body, script=script or bool(command)),
             "rung": job.context.kernel.config.rung,
-            **self._program(job, match, script=script),
+            **(entrypoint.program(job, match, root, command) if command else self._program(job, match, script=script)),
         }
-        warm = spec["python"] == str(match.runtime.python(root))
+        warm = spec["python"] == str(match.runtime.python(root)) and not command
         retries = body.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
         return Plan(spec, match.runtime.preload if warm else (), retries)
 
     def progress(self, job: Job, status: Mapping[str, Any]) -> None:
         scope = job.record.scope
         telemetry.ingest(job.context.kernel.metrics, job.folder, scope, NAMESPACE, {"TrainingJobName": job.record.name})
+        checkpoints.store(job)
 
     def finish(self, job: Job, outcome: Outcome) -> tuple[str, dict[str, Any]]:
         if outcome.cause not in ("refused", "lost", "launch"):
             record = history.enter(job, "Uploading")
+            checkpoints.store(job, last=True)
             uploaded = archives.upload(job)
         else:
             record, uploaded = job.record, {}
@@ -125,25 +133,21 @@ class TrainingDriver:
             record.scope, "aws.sagemaker", "SageMaker Training Job State Change", [record.arn], detail
         )
 
-    def _stage(self, job: Job, *, script: bool) -> list[dict[str, str]]:
-        """The channels as folders of links beside /opt/ml, mounted read-only below it; the configuration inside it."""
+    def _stage(self, job: Job, *, script: bool) -> channels.Staged:
+        """The channels beside /opt/ml, mounted read-only below it or piped into it; the configuration inside it."""
         body = job.record.body
-        inputs = []
-        for channel in body.get("InputDataConfig", []):
-            name = channel["ChannelName"]
-            folder = job.folder / "inputs" / name
-            sources.stage(job.context, channel["DataSource"]["S3DataSource"]["S3Uri"], folder, f"channel {name!r}")
-            inputs.append({"source": str(folder), "target": f"/opt/ml/input/data/{name}"})
+        staged = channels.stage(job)
         parameters = body.get("HyperParameters", {})
         if script:
             code = job.folder / "code"
             uri = _decoded(parameters.get(SUBMIT_DIRECTORY, ""))
             sources.fetch(job.context, uri, code / ARCHIVE, f"the hyper-parameter {SUBMIT_DIRECTORY}")
-            inputs.append({"source": str(code), "target": SOURCE})
-        channels = {channel["ChannelName"]: _described(channel, body) for channel in body.get("InputDataConfig", [])}
+            staged.inputs.append({"source": str(code), "target": SOURCE})
+        described = {one["ChannelName"]: channels.described(one, body) for one in body.get("InputDataConfig", [])}
         host = Host(HOST, [HOST], body["ResourceConfig"]["InstanceType"])
-        write_config(job.folder / "ml", parameters, channels, host)
-        return inputs
+        write_config(job.folder / "ml", parameters, described, host)
+        checkpoints.restore(job)
+        return staged
 
     def _environment(self, job: Job) -> dict[str, str]:
         body = job.record.body
@@ -177,12 +181,6 @@ def _check_parameters(match: ImageMatch, parameters: Mapping[str, str]) -> None:
         algorithms.find(match.algorithm).hyperparameters.parse(parameters)
     except algorithms.ClientError as error:
         raise JobFailed(str(error)) from error
-
-
-def _described(channel: Mapping[str, Any], body: Mapping[str, Any]) -> Channel:
-    mode = channel.get("InputMode") or body["AlgorithmSpecification"]["TrainingInputMode"]
-    distribution = channel["DataSource"]["S3DataSource"].get("S3DataDistributionType", "FullyReplicated")
-    return Channel(channel.get("ContentType"), mode, distribution)
 
 
 def _metrics(match: ImageMatch, body: Mapping[str, Any], *, script: bool) -> list[dict[str, str]]:

@@ -7,7 +7,6 @@ from typing import Any
 
 _RECORDED = (  # members without an effect, in the request's order
     "VpcConfig",
-    "CheckpointConfig",
     "DebugHookConfig",
     "DebugRuleConfigurations",
     "TensorBoardOutputConfig",

@@ -1,3 +1,1 @@
 """Alembic scripts of the metric series; a released revision never changes."""
-
-HEAD = "0001"
