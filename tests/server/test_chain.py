@@ -202,6 +202,20 @@ def test_a_broken_connection_harms_nobody(server: RunningServer, text: bytes) ->
     assert send(server, b"", {}, path="/_kenja/health", method="GET")[0] == 200
 
 
+def test_a_refusal_before_the_body_was_asked_for_ends_the_connection(server: RunningServer) -> None:
+    """A client that waits for "100 Continue" may keep its body then; what it sends next must not be taken for it."""
+    with socket.create_connection(_address(server), timeout=30) as line:
+        line.sendall(
+            b"PUT /bucket/key HTTP/1.1\r\nHost: s3.localhost\r\nContent-Length: 300\r\nExpect: 100-continue\r\n"
+            b"Authorization: AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n"
+        )
+        answer = b""
+        while piece := line.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
 def test_pipelined_requests_are_answered_in_order(server: RunningServer) -> None:
     bodies = [b"{}", b'{"MaxResults":1}', b'{"SortBy":"Nothing"}', b"{}"]
     text = b""

@@ -45,8 +45,12 @@ class Gateway:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
+            request, asked = head.from_asgi(scope), body.Asked(receive)
             try:
-                await self._reply(await self._answer(head.from_asgi(scope), receive), scope["method"], receive, send)
+                response = await self._answer(request, asked)
+                if request.waits_to_send and not asked.once:
+                    response.headers["connection"] = "close"  # else the next request would be taken for this one's body
+                await self._reply(response, request.method, receive, send)
             except body.Disconnected:
                 return  # nobody is left to answer
 

@@ -30,6 +30,18 @@ class Disconnected(Exception):  # noqa: N818 - what the client did
     """The client went away before its body was complete."""
 
 
+class Asked:
+    """A request's `receive` that remembers whether it was called: by the first call a client is told to send its body."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.once = False
+
+    def __call__(self) -> Awaitable[Any]:
+        self.once = True
+        return self._receive()
+
+
 class Decoder(Protocol):
     """What undoes a transfer coding; `kenja.wire.chunked` has one."""
 

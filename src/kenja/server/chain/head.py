@@ -26,6 +26,11 @@ class Head:
         return self.headers.get("content-length", "0") != "0" or "transfer-encoding" in self.headers
 
     @property
+    def waits_to_send(self) -> bool:
+        """Whether the client keeps its body until it is told to go on (RFC 9110, 10.1.1)."""
+        return self.headers.get("expect", "").lower() == "100-continue"
+
+    @property
     def view(self) -> HttpView:
         """The part that handlers may see."""
         base_url = f"{self.scheme}://{self.headers.get('host', '')}"
