@@ -137,7 +137,7 @@ class Gateway:
             code = ""
         except Exception as error:
             failure = self._failure(error, target, request_id, operation)
-            response = errors.response(wire, failure, target, request_id, operation)
+            response = errors.response(wire, failure, target, request_id)
             code = failure.code
         self._note(request_id, signed.principal.arn, service.name, operation, response.status, code)
         return response

@@ -225,7 +225,7 @@ class Call:
             return
         response = codec(service.model, "rest-json").error(
             error.code, error.message, fields=dict(error.fields), status=error.status, request_id=self.request_id,
-            operation="InvokeEndpoint", method="POST",
+            method="POST",
         )  # fmt: skip
         assert isinstance(response.body, bytes)
         kept = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 from botocore.model import OperationModel, ServiceModel
 
 from kenja.wire.errors import Malformed
-from kenja.wire.faults import FaultTable
+from kenja.wire.faults import Fault, FaultTable
 from kenja.wire.message import Request, Response
 
 Reader = Callable[[Request, Mapping[str, str]], dict[str, Any]]
@@ -29,6 +30,16 @@ class Compiled(NamedTuple):
 
     read: Reader
     write: Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What is told of an error beside its kind."""
+
+    message: str
+    fields: Mapping[str, Any]  # its other members
+    request_id: str
+    method: str  # of the request: an answer to HEAD has no body
 
 
 class Codec(ABC):
@@ -55,7 +66,6 @@ class Codec(ABC):
         """A result as an answer; required members that it lacks are filled (see `shapes.fillers`)."""
         return self._compiled(operation).write(result, request_id)
 
-    @abstractmethod
     def error(
         self,
         code: str,
@@ -64,10 +74,14 @@ class Codec(ABC):
         fields: Mapping[str, Any] | None = None,
         status: int | None = None,
         request_id: str = "",
-        operation: str | None = None,
         method: str = "",
     ) -> Response:
-        """An error as an answer; `fields` are the error's other members."""
+        """An error as an answer; `fields` are the error's other members, `method` is the request's."""
+        return self.refuse(self.faults.find(code, status), Refusal(message, fields or {}, request_id, method))
+
+    @abstractmethod
+    def refuse(self, fault: Fault, refusal: Refusal) -> Response:
+        """What `error` answers, in this protocol."""
 
     @abstractmethod
     def reader(self, operation: OperationModel) -> Reader:

@@ -70,7 +70,7 @@ def _is_s3(target: Target) -> bool:
     return target.manifest.name == "s3"
 
 
-def response(wire: Codec, error: ServiceError, target: Target, request_id: str, operation: str = "") -> Response:
+def response(wire: Codec, error: ServiceError, target: Target, request_id: str) -> Response:
     """The error in the protocol of its service."""
     answer = wire.error(
         error.code,
@@ -78,7 +78,6 @@ def response(wire: Codec, error: ServiceError, target: Target, request_id: str, 
         fields=dict(error.fields),
         status=error.status,
         request_id=request_id,
-        operation=operation or None,
         method=target.head.method,
     )
     answer.headers.update(error.headers)

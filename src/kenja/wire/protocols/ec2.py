@@ -7,7 +7,8 @@ from typing import Any
 
 from botocore.model import ListShape, OperationModel, ServiceModel, Shape
 
-from kenja.wire.codec import Writer
+from kenja.wire.codec import Refusal, Writer
+from kenja.wire.faults import Fault
 from kenja.wire.forms import FormCompiler, Node, below
 from kenja.wire.message import Response
 from kenja.wire.protocols.query import QueryCodec, document
@@ -51,22 +52,11 @@ class Ec2Codec(QueryCodec):
 
         return write
 
-    def error(
-        self,
-        code: str,
-        message: str,
-        *,
-        fields: Mapping[str, Any] | None = None,
-        status: int | None = None,
-        request_id: str = "",
-        operation: str | None = None,
-        method: str = "",
-    ) -> Response:
-        fault = self.faults.find(code, status)
-        out = [f"<Response><Errors><Error><Code>{escape(fault.code)}</Code><Message>{prose(message)}</Message>"]
-        self.write_details(fault, fields, out)
-        out.append(f"</Error></Errors><RequestID>{request_id}</RequestID></Response>")
-        return document(fault.status, out, request_id)
+    def refuse(self, fault: Fault, refusal: Refusal) -> Response:
+        out = [f"<Response><Errors><Error><Code>{escape(fault.code)}</Code><Message>{prose(refusal.message)}</Message>"]
+        self.write_details(fault, refusal.fields, out)
+        out.append(f"</Error></Errors><RequestID>{refusal.request_id}</RequestID></Response>")
+        return document(fault.status, out, refusal.request_id)
 
 
 CODEC = Ec2Codec

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.model import OperationModel, ServiceModel
 
-from kenja.wire.codec import Codec, Reader, Writer
+from kenja.wire.codec import Codec, Reader, Refusal, Writer
 from kenja.wire.faults import Fault
 from kenja.wire.forms import FormCompiler, grow
 from kenja.wire.message import Request, Response
@@ -58,26 +58,15 @@ class QueryCodec(Codec):
 
         return write
 
-    def error(
-        self,
-        code: str,
-        message: str,
-        *,
-        fields: Mapping[str, Any] | None = None,
-        status: int | None = None,
-        request_id: str = "",
-        operation: str | None = None,
-        method: str = "",
-    ) -> Response:
-        fault = self.faults.find(code, status)
+    def refuse(self, fault: Fault, refusal: Refusal) -> Response:
         kind = "Sender" if fault.sender else "Receiver"
         out = [
             f'<ErrorResponse xmlns="{self._namespace}"><Error><Type>{kind}</Type><Code>{escape(fault.code)}</Code>',
-            f"<Message>{prose(message)}</Message>",
+            f"<Message>{prose(refusal.message)}</Message>",
         ]
-        self.write_details(fault, fields, out)
-        out.append(f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>")
-        return document(fault.status, out, request_id)
+        self.write_details(fault, refusal.fields, out)
+        out.append(f"</Error><RequestId>{refusal.request_id}</RequestId></ErrorResponse>")
+        return document(fault.status, out, refusal.request_id)
 
     def write_details(self, fault: Fault, fields: Mapping[str, Any] | None, out: list[str]) -> None:
         """The modelled members of an error, its message excepted."""

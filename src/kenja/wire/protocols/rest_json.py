@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import orjson
 from botocore.model import OperationModel, ServiceModel, Shape
 
 from kenja.wire import eventstream
+from kenja.wire.codec import Refusal
+from kenja.wire.faults import Fault
 from kenja.wire.message import Response
 from kenja.wire.protocols.json import load
 from kenja.wire.rest import ReadBody, RestCodec, WriteBody, place_error_headers
@@ -36,24 +35,19 @@ class RestJsonCodec(RestCodec):
     def base_headers(self, request_id: str) -> dict[str, str]:
         return {"x-amzn-requestid": request_id}
 
-    def error(
-        self,
-        code: str,
-        message: str,
-        *,
-        fields: Mapping[str, Any] | None = None,
-        status: int | None = None,
-        request_id: str = "",
-        operation: str | None = None,
-        method: str = "",
-    ) -> Response:
-        fault = self.faults.find(code, status)
-        found = {"content-type": "application/json", "x-amzn-requestid": request_id, "x-amzn-errortype": fault.code}
+    def refuse(self, fault: Fault, refusal: Refusal) -> Response:
+        found = {
+            "content-type": "application/json",
+            "x-amzn-requestid": refusal.request_id,
+            "x-amzn-errortype": fault.code,
+        }
         if fault.shape is not None:
-            place_error_headers(fault.shape, fault.members(message, fields), found)
-        if method == "HEAD":
+            place_error_headers(fault.shape, fault.members(refusal.message, refusal.fields), found)
+        if refusal.method == "HEAD":
             return Response(fault.status, found)
-        return Response(fault.status, found, orjson.dumps(self._tree.error(fault, message, fields, body=True)))
+        return Response(
+            fault.status, found, orjson.dumps(self._tree.error(fault, refusal.message, refusal.fields, body=True))
+        )
 
 
 CODEC = RestJsonCodec

@@ -9,6 +9,7 @@ from typing import Any
 from botocore.model import OperationModel, ServiceModel, Shape
 
 from kenja.wire import eventstream
+from kenja.wire.codec import Refusal
 from kenja.wire.errors import Malformed
 from kenja.wire.faults import Fault
 from kenja.wire.message import Response
@@ -60,30 +61,19 @@ class RestXmlCodec(RestCodec):
             return {"x-amz-request-id": request_id, "x-amz-id-2": _host_id(request_id)}
         return {"x-amzn-requestid": request_id}
 
-    def error(
-        self,
-        code: str,
-        message: str,
-        *,
-        fields: Mapping[str, Any] | None = None,
-        status: int | None = None,
-        request_id: str = "",
-        operation: str | None = None,
-        method: str = "",
-    ) -> Response:
-        fault = self.faults.find(code, status)
-        found = self.base_headers(request_id)
+    def refuse(self, fault: Fault, refusal: Refusal) -> Response:
+        found = self.base_headers(refusal.request_id)
         if fault.shape is not None:
-            place_error_headers(fault.shape, fields or {}, found)
-        if method == "HEAD" or fault.status == 304:
+            place_error_headers(fault.shape, refusal.fields, found)
+        if refusal.method == "HEAD" or fault.status == 304:
             return Response(fault.status, found)
         found["content-type"] = self.content_type
-        inner = f"<Code>{escape(fault.code)}</Code><Message>{prose(message)}</Message>{self._details(fault, fields)}"
+        inner = f"<Code>{escape(fault.code)}</Code><Message>{prose(refusal.message)}</Message>{self._details(fault, refusal.fields)}"
         if self._is_s3:
-            body = f"<Error>{inner}<RequestId>{request_id}</RequestId><HostId>{_host_id(request_id)}</HostId></Error>"
+            body = f"<Error>{inner}<RequestId>{refusal.request_id}</RequestId><HostId>{_host_id(refusal.request_id)}</HostId></Error>"
         else:
             kind = "Sender" if fault.sender else "Receiver"
-            body = f"<Error><Type>{kind}</Type>{inner}</Error><RequestId>{request_id}</RequestId>"
+            body = f"<Error><Type>{kind}</Type>{inner}</Error><RequestId>{refusal.request_id}</RequestId>"
             body = f'<ErrorResponse xmlns="{escape(str(self._namespace or ""))}">{body}</ErrorResponse>'
         return Response(fault.status, found, (DECLARATION + body).encode())
 

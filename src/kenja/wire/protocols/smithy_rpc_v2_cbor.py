@@ -8,7 +8,8 @@ from typing import Any
 from botocore.model import OperationModel, ServiceModel
 
 from kenja.wire import cbor, eventstream
-from kenja.wire.codec import Codec, Reader, Writer
+from kenja.wire.codec import Codec, Reader, Refusal, Writer
+from kenja.wire.faults import Fault
 from kenja.wire.message import Request, Response
 from kenja.wire.select import rpc_names
 
@@ -53,22 +54,11 @@ class CborCodec(Codec):
 
         return write
 
-    def error(
-        self,
-        code: str,
-        message: str,
-        *,
-        fields: Mapping[str, Any] | None = None,
-        status: int | None = None,
-        request_id: str = "",
-        operation: str | None = None,
-        method: str = "",
-    ) -> Response:
-        fault = self.faults.find(code, status)
-        headers = self._headers(request_id)
+    def refuse(self, fault: Fault, refusal: Refusal) -> Response:
+        headers = self._headers(refusal.request_id)
         if self._query_compatible:
             headers["x-amzn-query-error"] = fault.query_error
-        body = {"__type": fault.name, **self._tree.error(fault, message, fields)}
+        body = {"__type": fault.name, **self._tree.error(fault, refusal.message, refusal.fields)}
         return Response(fault.status, headers, cbor.dump(body))
 
     def _headers(self, request_id: str) -> dict[str, str]:
