@@ -170,21 +170,26 @@ def postgres_server() -> Iterator[str]:
     instance.cleanup()
 
 
+@pytest.fixture
+def postgres(postgres_server: str) -> str:
+    """An empty database of the real PostgreSQL."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.engine import make_url
+
+    url, name = make_url(postgres_server), f"t{uuid.uuid4().hex}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database, once on SQLite and once on PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'test.db'}"
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.engine import make_url
-
-    server_url = make_url(request.getfixturevalue("postgres_server"))
-    name = f"t{uuid.uuid4().hex}"
-    engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server_url.set(database=name).render_as_string(hide_password=False)
+    return str(request.getfixturevalue("postgres"))
 
 
 def wait_until(condition: Any, seconds: float = 20.0, every: float = 0.05) -> Any:

@@ -18,8 +18,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 from kenja.core.config import Config
 from kenja.server import gateway, settings
@@ -103,16 +101,6 @@ def test_two_reconcilers_run_every_job_once(tmp_path: Path, dies: str) -> None:
                 training.check(server, BUCKET, job, found)
                 assert found["TrainingJobStatus"] == "Completed", found.get("FailureReason")
         wait_until(lambda: not list((server.data / "jobs").iterdir()), 30)
-
-
-@pytest.fixture
-def postgres(postgres_server: str) -> str:
-    url, name = make_url(postgres_server), f"g{uuid.uuid4().hex}"
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return url.set(database=name).render_as_string(hide_password=False)
 
 
 def test_two_gateways_on_one_postgresql_show_one_world(postgres: str, tmp_path: Path) -> None:

@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
-
-import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 from tests.conftest import serving
 from tests.services.sagemaker import training_jobs
-
-
-@pytest.fixture
-def postgres(postgres_server: str) -> str:
-    """An empty database of the real PostgreSQL."""
-    url, name = make_url(postgres_server), f"s{uuid.uuid4().hex}"
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return url.set(database=name).render_as_string(hide_password=False)
 
 
 def test_a_server_on_postgresql_trains_and_remembers(postgres: str, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
-import uuid
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any
 import pytest
 import release_data
 from sqlalchemy import create_engine, insert, inspect, select, text
-from sqlalchemy.engine import make_url
 
 from kenja import __version__
 from kenja.core.clock import Clock
@@ -52,17 +50,6 @@ def unpacked(archive: Path, folder: Path) -> Path:
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="tar")
     return folder / "data"
-
-
-@pytest.fixture
-def postgres_url(postgres_server: str) -> str:
-    """An empty database of the real PostgreSQL."""
-    url, name = make_url(postgres_server), f"u{uuid.uuid4().hex}"
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return url.set(database=name).render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="module", params=RELEASES, ids=lambda path: path.name.removesuffix(".tar.xz"))
@@ -165,15 +152,13 @@ def test_a_database_that_was_upgraded_has_the_schema_of_a_new_one(release: Path,
     assert metadata.tables.keys() <= described[0].keys()
 
 
-def test_jobs_and_resources_of_a_release_upgrade_on_postgresql(
-    release: Path, tmp_path: Path, postgres_url: str
-) -> None:
+def test_jobs_and_resources_of_a_release_upgrade_on_postgresql(release: Path, tmp_path: Path, postgres: str) -> None:
     """The release's schema is made by its own scripts, its rows are copied over from SQLite, and the store is opened."""
     from alembic import command
     from alembic.config import Config
 
     source = create_engine(f"sqlite:///{unpacked(release, tmp_path) / 'kenja.db'}")
-    target = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    target = create_engine(postgres, isolation_level="AUTOCOMMIT")
     with source.connect() as old, target.connect() as new:
         settings = Config()
         settings.set_main_option(
@@ -192,7 +177,7 @@ def test_jobs_and_resources_of_a_release_upgrade_on_postgresql(
                 new.execute(insert(table), rows)
     source.dispose()
     target.dispose()
-    store = Store(postgres_url, Clock())
+    store = Store(postgres, Clock())
     record = store.get(Scope("000000000000", "us-east-1"), "sagemaker:TrainingJob", "completes")
     assert record is not None
     assert record.status == "Completed"
