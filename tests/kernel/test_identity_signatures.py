@@ -152,7 +152,7 @@ def test_what_botocore_signs_in_a_header_is_accepted(
 
 
 @settings(max_examples=500, deadline=None)
-@given(segments=PATHS, pairs=QUERIES, body=BODIES, with_session=st.booleans(), expires=st.integers(1, 604800))
+@given(segments=PATHS, pairs=QUERIES, body=BODIES, with_session=st.booleans(), expires=st.integers(60, 604800))
 def test_what_botocore_presigns_is_accepted(
     world: World, segments: Any, pairs: Any, body: bytes, with_session: bool, expires: int
 ) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,3 +254,27 @@ def test_a_damaged_job_folder_costs_its_own_job_only(damaged: RunningServer, fil
     sagemaker.create_training_job(**training_jobs.request(f"{name}-next", account, "damaged"))
     assert training_jobs.wait(sagemaker, f"{name}-next", 90)["TrainingJobStatus"] == "Completed"
     wait_until(lambda: not list((damaged.data / "jobs").iterdir()), 30)
+
+
+@needs_root
+def test_a_reconciler_that_dies_while_the_disk_is_full_does_not_end_the_server(disk: Path) -> None:
+    """Also right after the start, when a process may still be opening what it stands on."""
+    with serving(disk / "data") as server:
+        sts = server.client("sts")
+        assert (
+            sts.get_caller_identity()["Account"] == server.keys.account
+        )  # the first call of a folder writes its secret
+        for _ in range(3):
+            filler = filled(disk)
+            dead = wait_until(lambda: server.children().get("reconciler"))
+            os.kill(dead, signal.SIGKILL)
+            wait_until(lambda dead=dead: server.children().get("reconciler", dead) != dead, 30)
+            time.sleep(2)  # seconds; until a start on the full disk has failed
+            assert sts.get_caller_identity()["Account"] == server.keys.account
+            filler.unlink()
+        wait_until(lambda: "reconciler" in server.children(), 30)
+        sagemaker, s3 = server.client("sagemaker"), server.client("s3")
+        s3.create_bucket(Bucket="space-again")
+        s3.put_object(Bucket="space-again", Key="train/train.csv", Body=training_jobs.table())
+        sagemaker.create_training_job(**training_jobs.request("goes-on", server.keys.account, "space-again"))
+        assert training_jobs.wait(sagemaker, "goes-on", 90)["TrainingJobStatus"] == "Completed"

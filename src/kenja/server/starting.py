@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from kenja.core import trouble
 
@@ -22,5 +22,6 @@ def told() -> Iterator[None]:
         sentence = str(error) if isinstance(error, SchemaTooNew) else trouble.of(error)
         if sentence is None:
             raise
-        print(f"kenja: {sentence}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # standard error may lie on the very disk that is full
+            print(f"kenja: {sentence}", file=sys.stderr, flush=True)
         raise SystemExit(UNUSABLE) from None

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,7 @@ class Supervisor:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, float] = {}
         self._ready, self._ready_end = os.pipe()
+        self._announced = False
         self._ending = False
         self._began = time.monotonic()
 
@@ -66,12 +68,11 @@ class Supervisor:
             signal.signal(number, self._end)
         for name in _MODULES:
             self._start(name)
-        announced = False
         while not self._ending:
-            if not announced:
+            if not self._announced:
                 readable, _, _ = select.select([self._ready], [], [], 0.05)
                 if readable:
-                    announced = True
+                    self._announced = True
                     presence.announce(self.config)
                     announce(self.config.endpoint)
                 elif time.monotonic() - self._began > READY_TIMEOUT:
@@ -111,11 +112,9 @@ class Supervisor:
             if child.poll() is None:
                 continue
             lived = time.monotonic() - self._started[name]
-            if child.returncode == UNUSABLE and time.monotonic() - self._began < READY_TIMEOUT:
+            if child.returncode == UNUSABLE and not self._announced:
                 return True  # it has told why; what was usable once is tried again for ever
-            print(
-                f"kenja: {name} ended with {child.returncode} after {lived:.1f} s; starting it again", file=sys.stderr
-            )
+            _tell(f"kenja: {name} ended with {child.returncode} after {lived:.1f} s; starting it again")
             if lived < 1:
                 time.sleep(0.5)  # a child that can not start must not take the whole machine
             self._start(name)
@@ -135,6 +134,12 @@ class Supervisor:
                 child.wait()
         self._socket.close()
         self._lock.close()
+
+
+def _tell(sentence: str) -> None:
+    """On standard error, which may lie on the full disk that this is about: the server must live on untold."""
+    with suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)
 
 
 def _lock(path: Path) -> IO[str]:
