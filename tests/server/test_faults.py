@@ -69,6 +69,9 @@ def test_a_full_disk_refuses_writes_keeps_what_was_acknowledged_and_is_over_when
         s3.create_bucket(Bucket="full-disk")
         s3.put_object(Bucket="full-disk", Key="train/train.csv", Body=training_jobs.table())
         kept: dict[str, bytes] = {}
+        wait_until(
+            (server.data / "run" / "reconciler.sock").exists
+        )  # it has begun; the test below is about one that has not
         children = server.children()
         filler = filled(disk)
         for number in range(40):  # the databases may have a few free pages left: in the end nothing goes in
